@@ -1,0 +1,178 @@
+"""Deterministic scorers: a response and a target in, 0.0 or 1.0 out.
+
+They are generous only about form that the prompt did not fix: case where it does not matter,
+quotes, markdown, thousands separators, a lead-in such as "The answer is". Model output is never
+evaluated or run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MARKER = re.compile(r"answer(?:\W{0,4}:|\s+is\b:?)(?=\W{0,6}\w|\W*[\[{\-])", re.IGNORECASE)
+_NUMBER = re.compile(r"(?<![\w.])-?\$?\d[\d,]*(?:\.\d+)?")
+_FENCE = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
+_LEAD_IN = re.compile(r"^.*(?:\b(?:is|are|be|prints?|outputs?)\b|:)\s*")
+_LETTER = re.compile(
+    r"(?:^|(?<=[\s(*]))([A-D])(?=[).:,*]|\s*$)|\b(?:option|answer|choice)(?: is)? \(?([A-D])\b",
+    re.MULTILINE,
+)
+_MAX_SHORT_WORDS = 12
+_MAX_BARE_WORDS = 3
+
+
+def final_answer(response: str, metric: str, *, finished: bool) -> str | None:
+    """Return the part of a response that states the final answer.
+
+    That is the line after the last ``Answer:`` or "answer is"; without such a mark, the only line,
+    a first line that is nothing but an answer, or the last line.
+
+    Args:
+        response: The complete response text.
+        metric: ``json`` answers may span lines; option letters may stand in any line.
+        finished: False when the token limit cut the response.
+
+    Returns:
+        The answer text, or None when the response was cut before it stated an answer.
+    """
+    text = response.strip()
+    marks = list(_MARKER.finditer(text))
+    tail = text[marks[-1].end() :] if marks else text
+    lines = _lines(tail)
+    if metric == "json":
+        return tail if finished or _FENCE.match(text) else None
+    if marks and lines:
+        return lines[0]
+    bare = len(lines) > 1 and len(lines[0].split()) <= _MAX_BARE_WORDS
+    if bare and metric != "choice":
+        return lines[0]
+    if not finished:
+        return None
+    return tail if metric == "choice" or not lines else lines[-1]
+
+
+def _lines(text: str) -> list[str]:
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line.strip("*-` ") and not line.endswith((":", ":**", "```"))]
+
+
+def _plain(text: str) -> str:
+    plain = re.sub(r"[*`\"'$\u201c\u201d]|\\\(|\\\)|```", "", text)
+    return re.sub(r"\s+", " ", plain).strip().rstrip(".").strip()
+
+
+def _numbers(text: str) -> list[float]:
+    found = (m.replace(",", "").replace("$", "") for m in _NUMBER.findall(text))
+    return [float(number) for number in found]
+
+
+def score_number(answer: str, target: str) -> bool:
+    """Compare the last number: 18.00 equals 18."""
+    found = _numbers(answer)
+    return bool(found) and abs(found[-1] - float(target)) < 1e-6
+
+
+def score_choice(answer: str, target: str) -> bool:
+    """Compare the last explicit option letter."""
+    letters = [a or b for a, b in _LETTER.findall(answer)]
+    return bool(letters) and letters[-1] == target
+
+
+def _score_label(answer: str, target: str, labels: tuple[str, ...]) -> bool:
+    plain = _plain(answer).casefold()
+    for text in (plain, plain.split(". ")[-1], re.split(r"[.,]", plain)[0]):
+        found = set(re.findall(rf"\b(?:{'|'.join(labels)})\b", text))
+        if len(found) == 1:
+            return found == {target}
+    return False
+
+
+def score_yes_no(answer: str, target: str) -> bool:
+    """Accept an answer that says yes or no, and not both."""
+    return _score_label(answer, target, ("yes", "no"))
+
+
+def score_sentiment(answer: str, target: str) -> bool:
+    """Accept an answer that names exactly one of the three labels."""
+    return _score_label(answer, target, ("positive", "negative", "neutral"))
+
+
+def score_code(answer: str, target: str) -> bool:
+    """Compare what the code prints, with case; quotes and a lead-in may stand around it."""
+    plain = re.sub(r"\s*,\s*", ", ", _plain(answer))
+    return _plain(target) in {plain, _LEAD_IN.sub("", plain)}
+
+
+def score_string(answer: str, target: str) -> bool:
+    """Compare the items of the answer in order; a whole number may stand in a sentence."""
+    if target.isdecimal():
+        return score_number(answer, target)
+    plain = _plain(answer)
+    return _items(target, target) in (
+        _items(plain, target),
+        _items(_LEAD_IN.sub("", plain), target),
+    )
+
+
+def _items(text: str, target: str) -> list[str]:
+    # Case matters only where capital letters were asked for.
+    folded = text if target.isupper() else text.casefold()
+    return [item for item in re.split(r"[\s,\[\]\"'`.]+", folded) if item]
+
+
+def score_short(answer: str, target: str) -> bool:
+    """Accept a short answer that holds the target as whole words; ``|`` separates targets."""
+    line = _plain(answer).casefold()
+    if len(line.split()) > _MAX_SHORT_WORDS:
+        return False
+    edges = r"(?<![\w@])(?<!\w\.)(?<!\d[,:])%s(?![\w@])(?!\.\w)(?![,:]\d)"
+    options = (re.escape(_plain(option).casefold()) for option in target.split("|"))
+    return any(re.search(edges % option, line) for option in options)
+
+
+def score_json(answer: str, target: str) -> bool:
+    """Compare parsed JSON values: the last fenced block, or the text from { to }."""
+    fences = _FENCE.findall(answer)
+    text = fences[-1] if fences else answer[answer.find("{") : answer.rfind("}") + 1]
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        return False
+    return json.dumps(found, sort_keys=True) == json.dumps(json.loads(target), sort_keys=True)
+
+
+SCORERS: dict[str, Callable[[str, str], bool]] = {
+    "number": score_number,
+    "choice": score_choice,
+    "yes_no": score_yes_no,
+    "label": score_sentiment,
+    "code": score_code,
+    "string": score_string,
+    "short_answer": score_short,
+    "json": score_json,
+}
+
+
+def score(response: str, target: str, metric: str, *, finished: bool = True) -> float:
+    """Score one response.
+
+    Args:
+        response: The complete response text.
+        target: The question's ground truth.
+        metric: A key of ``SCORERS``.
+        finished: False when the token limit cut the response.
+
+    Returns:
+        1.0 for a right answer, 0.0 otherwise.
+
+    Raises:
+        KeyError: The metric is unknown.
+    """
+    scorer = SCORERS[metric]
+    answer = final_answer(response, metric, finished=finished)
+    return 0.0 if answer is None else float(scorer(answer, target))

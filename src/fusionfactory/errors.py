@@ -1,0 +1,133 @@
+"""Every error that FusionFactory raises on purpose.
+
+    FusionFactoryError
+    ├── InputError               data or arguments from outside cannot be used (exit code 2)
+    │   ├── TableError           an outcome table is malformed
+    │   ├── FormatError          a file to import is malformed
+    │   ├── ConfigError          fusionfactory.toml or an option is wrong
+    │   ├── PolicyError          a policy cannot be applied to these estimates
+    │   ├── UnknownNameError     no router, encoder, importer ... of that name
+    │   └── RouterFileError      a saved router is damaged, too new or incomplete
+    ├── NotFittedError           a router or encoder is used before `fit`
+    ├── UnsupportedError         the method cannot do what was asked (says what can)
+    ├── MissingExtraError        an optional dependency is absent (names the install line)
+    ├── EncoderError             an encoder or its endpoint failed
+    └── StoreError               the store cannot be read or written
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "ConfigError",
+    "EncoderError",
+    "FormatError",
+    "FusionFactoryError",
+    "InputError",
+    "MissingExtraError",
+    "NotFittedError",
+    "PolicyError",
+    "RouterFileError",
+    "StoreError",
+    "TableError",
+    "UnknownNameError",
+    "UnsupportedError",
+]
+
+
+class FusionFactoryError(Exception):
+    """Base of every error raised on purpose."""
+
+    exit_code: int = 1
+
+
+class InputError(FusionFactoryError):
+    """Data or arguments from outside cannot be used.
+
+    Args:
+        message: What is wrong (with the value), what was expected, what to do.
+        file: The file at fault.
+        row: The row at fault, counted from 1 as an editor does.
+        field: The column or key at fault.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | Path | None = None,
+        row: int | None = None,
+        field: str | None = None,
+    ) -> None:
+        self.file, self.row, self.field = file, row, field
+        place = [
+            f"{label}{value}"
+            for label, value in (("", file), ("row ", row), ("field ", field and repr(field)))
+            if value is not None
+        ]
+        super().__init__(f"{', '.join(place)}: {message}" if place else message)
+
+
+class TableError(InputError):
+    """An outcome table is malformed."""
+
+
+class FormatError(InputError):
+    """A file to import is malformed."""
+
+
+class ConfigError(InputError):
+    """`fusionfactory.toml` or an option is wrong."""
+
+
+class PolicyError(InputError):
+    """A policy cannot be applied to these estimates."""
+
+
+class UnknownNameError(InputError):
+    """No router, encoder, importer or exporter of that name is registered."""
+
+
+class RouterFileError(InputError):
+    """A saved router is damaged, incomplete or written by a newer version."""
+
+
+class NotFittedError(FusionFactoryError):
+    """A router or encoder is used before `fit`."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not fitted: call fit() first.")
+
+
+class UnsupportedError(FusionFactoryError):
+    """The method cannot do what was asked."""
+
+    exit_code = 2
+
+
+class MissingExtraError(FusionFactoryError):
+    """An optional dependency is absent.
+
+    Args:
+        what: What needs it, for example `The minilm encoder`.
+        extra: The name of the extra of this package that brings it.
+    """
+
+    exit_code = 2
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an extra: pip install 'fusionfactory[{extra}]'")
+
+
+class EncoderError(FusionFactoryError):
+    """An encoder or its endpoint failed."""
+
+
+class StoreError(FusionFactoryError):
+    """The store cannot be read or written."""

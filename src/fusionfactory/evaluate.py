@@ -1,0 +1,339 @@
+"""The evaluation protocol: split by query, fit on train, compare on test with paired intervals.
+
+Everything is chosen on the training side: ranges of the normalisation, the best single arm, the
+tasks' best arms, the mixtures of the Zero router, and whatever a router chooses inside its `fit`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusionfactory.contest import Contest, Entry, baseline_entries
+from fusionfactory.encoders import Encoder, make_encoder
+from fusionfactory.errors import PolicyError, TableError
+from fusionfactory.intervals import Bootstrap
+from fusionfactory.leaderboard import leaderboard
+from fusionfactory.metrics import apgr, curve
+from fusionfactory.policy import Policy
+from fusionfactory.pricing import NOMINAL_OUTPUT_TOKENS, with_nominal_costs
+from fusionfactory.routers import BASE_ROUTERS, PAPER, Router, make_router
+from fusionfactory.routers.frontier import sweep, trade_offs
+
+if TYPE_CHECKING:
+    from fusionfactory.table import OutcomeTable
+    from fusionfactory.types import Estimates, FloatArray
+
+__all__ = ["DEFAULT_SCENARIOS", "Evaluation", "evaluate", "run_router"]
+
+DEFAULT_SCENARIOS = ("performance", "balance", "cost", "judge")
+_TIMED_DECISIONS = 50
+_CALIBRATION_BINS = 10
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes:
+        table: Facts about the table, the protocol and its audit.
+        scenarios: Policy name to leaderboard rows, best reward first within routers.
+        skipped: Policy name to the reason why it was not run.
+        details: Curves, arms, tasks, shares and calibration for the report.
+    """
+
+    table: dict[str, Any]
+    scenarios: dict[str, list[dict[str, Any]]]
+    skipped: dict[str, str]
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON values; NaN and infinities become null."""
+        return {
+            "table": clean(self.table),
+            "scenarios": clean(self.scenarios),
+            "skipped": self.skipped,
+            "details": clean(self.details),
+        }
+
+
+def evaluate(
+    table: OutcomeTable,
+    routers: Sequence[str] = (*BASE_ROUTERS, *PAPER),
+    *,
+    scenarios: Sequence[str] = DEFAULT_SCENARIOS,
+    seeds: int = 1,
+    encoder: str = "text",
+    test_share: float = 0.3,
+    draws: int = 1000,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Fits and compares routers by the protocol.
+
+    Args:
+        table: Outcomes. Without costs, nominal ones (`pricing.with_nominal_costs`) stand in.
+        routers: Specifications as for `make_router`.
+        scenarios: Policies as for `Policy.parse`.
+        seeds: Splits; seed s is both the split's and the routers'.
+        encoder: Default encoder of the routers that take one.
+        test_share: Share of queries tested on.
+        draws: Bootstrap resamples.
+        progress: Called with a line at every step.
+
+    Raises:
+        TableError: The table is too small, or has fewer than two arms.
+        PolicyError: A scenario's name is unknown, or no scenario can be run.
+    """
+    if len(table.arms) < 2:  # noqa: PLR2004
+        msg = f"only one arm ({table.arm_names[0]}): there is nothing to route between"
+        raise TableError(msg, field="llm")
+    if seeds < 1:
+        msg = f"needs at least one seed, got {seeds}"
+        raise PolicyError(msg, field="seeds")
+    table, dropped = _scored_arms(table)
+    table = _with_costs(table)
+    policies, skipped = _applicable([Policy.parse(name) for name in scenarios], table)
+    bootstrap = Bootstrap(table.groups(), draws)
+    report = progress or (lambda _: None)
+    boards: dict[str, list[dict[str, Any]]] = {}
+    details: dict[str, Any] = {}
+    for judged in (False, True):
+        chosen = [policy for policy in policies if policy.judge == judged]
+        if not chosen:
+            continue
+        subject = table.judged() if judged else table
+        contests = [
+            _contest(subject, routers, chosen, seed, encoder, test_share, report)
+            for seed in range(seeds)
+        ]
+        for policy in chosen:
+            boards[policy.name] = leaderboard(contests, policy, bootstrap)
+        if not details:
+            details = _details(subject, contests)
+    order = {policy.name: boards[policy.name] for policy in policies}
+    facts = _facts(table, encoder, seeds, test_share, dropped)
+    return Evaluation(facts, order, skipped, details)
+
+
+def run_router(
+    router: Router, contest: Contest, policies: Sequence[Policy], features: FloatArray | None
+) -> Entry:
+    """Fits a router on a contest's train side and records what it does on the test side.
+
+    Args:
+        router: Unfitted. One that is bound to a policy is fitted again for each.
+        contest: The split and its normalisation.
+        policies: To choose by.
+        features: (n, d) encoded test queries; None to hand over the texts.
+    """
+    queries = contest.test.texts if features is None else features
+    entry = Entry(router.name)
+    for policy in policies if router.policy_bound else [None]:
+        start = time.perf_counter()
+        router.fit(contest.train, policy)
+        entry.fit_s += time.perf_counter() - start
+        start = time.perf_counter()
+        estimates = router.estimate(queries)
+        for chosen in [policy] if policy else policies:
+            entry.picks[chosen.name] = router.choose(estimates, chosen)
+        entry.route_us_per_query = 1e6 * (time.perf_counter() - start) / len(contest.test)
+        if policy is None:
+            _describe(entry, router, estimates, contest)
+    entry.decide_p50_ms = _decision_latency(router, queries, policies[-1])
+    return entry
+
+
+def _describe(entry: Entry, router: Router, estimates: Estimates, contest: Contest) -> None:
+    """Curve, gap recovered and calibration of a router that estimates quality."""
+    test = contest.test
+    first = next(iter(entry.picks.values()))
+    fixed = all(np.array_equal(first, picks) for picks in entry.picks.values())
+    if router.uses_features or not fixed:
+        picks = sweep(estimates, trade_offs(estimates.cost_usd)) if test.has_costs else first[None]
+        entry.points = curve(test.quality, test.cost_usd, picks)
+        pair = [contest.cheapest, contest.best_single]
+        gain = estimates.quality[:, pair[1]] - estimates.quality[:, pair[0]]
+        entry.apgr = apgr(test.quality[:, pair], gain)
+        entry.calibration = _calibration(estimates.quality, test.quality)
+
+
+def _calibration(expected: FloatArray, observed: FloatArray) -> list[list[float]]:
+    """Bins of equal count: mean expected quality, mean observed quality, cells."""
+    known = ~np.isnan(observed)
+    x, y = expected[known], observed[known]
+    order = np.argsort(x, kind="stable")
+    bins = [part for part in np.array_split(order, _CALIBRATION_BINS) if part.size]
+    return [[float(x[part].mean()), float(y[part].mean()), float(part.size)] for part in bins]
+
+
+def _decision_latency(router: Router, queries: Sequence[str] | FloatArray, policy: Policy) -> float:
+    """Median milliseconds of `decide` for one query, given its features if there are any."""
+    seconds = []
+    for i in range(min(_TIMED_DECISIONS, len(queries))):
+        one = queries[i : i + 1]
+        start = time.perf_counter()
+        router.decide(one, policy)
+        seconds.append(time.perf_counter() - start)
+    return 1e3 * float(np.median(seconds))
+
+
+class _Encoded(Encoder):
+    """A fitted encoder that remembers the rows of the texts of one split."""
+
+    name = "encoded"
+
+    def __init__(self, encoder: Encoder, texts: Sequence[str]) -> None:
+        distinct = sorted(set(texts))
+        start = time.perf_counter()
+        self._rows = encoder.encode(distinct)
+        self.us_per_query = 1e6 * (time.perf_counter() - start) / len(distinct)
+        self._index = {text: row for row, text in enumerate(distinct)}
+
+    def encode(self, texts: Sequence[str]) -> FloatArray:
+        return self._rows[[self._index[text] for text in texts]]
+
+
+def _contest(
+    table: OutcomeTable,
+    routers: Sequence[str],
+    policies: Sequence[Policy],
+    seed: int,
+    encoder: str,
+    test_share: float,
+    progress: Progress,
+) -> Contest:
+    contest = Contest.of(table, seed, test_share)
+    contest.entries.update(baseline_entries(contest, policies))
+    encoded: dict[str, _Encoded] = {}
+    for spec in routers:
+        progress(f"seed {seed}: {spec}")
+        router = make_router(spec, encoder=encoder, seed=seed)
+        features = None
+        if router.uses_features:
+            name = str(router.encoder)
+            if name not in encoded:
+                fitted = make_encoder(name).fit(contest.train.texts)
+                encoded[name] = _Encoded(fitted, table.texts)
+            router = type(router)(**router.params() | {"encoder": encoded[name]})
+            features = encoded[name].encode(contest.test.texts)
+            contest.encode_us_per_query[name] = encoded[name].us_per_query
+        contest.entries[spec] = replace(run_router(router, contest, policies, features), name=spec)
+    return contest
+
+
+def _scored_arms(table: OutcomeTable) -> tuple[OutcomeTable, list[str]]:
+    shares = table.coverage()
+    dropped = [name for name, share in shares.items() if share == 0.0]
+    kept = [name for name in table.arm_names if name not in dropped]
+    if not kept:
+        msg = "no cell carries a quality: score the outcomes first"
+        raise TableError(msg, field="performance")
+    return (table.select_arms(kept) if dropped else table), dropped
+
+
+def _with_costs(table: OutcomeTable) -> OutcomeTable:
+    if table.has_costs or np.isnan(table.prices).any():
+        return table
+    return with_nominal_costs(table)
+
+
+def _applicable(
+    policies: Sequence[Policy], table: OutcomeTable
+) -> tuple[list[Policy], dict[str, str]]:
+    skipped: dict[str, str] = {}
+    for policy in policies:
+        costly = policy.beta > 0 or policy.budget_usd is not None or policy.max_cost_usd is not None
+        if policy.judge and not table.has_judge:
+            skipped[policy.name] = "the table has no judge scores"
+        elif costly and not table.has_costs:
+            skipped[policy.name] = "the table has neither costs nor prices"
+    kept = [policy for policy in policies if policy.name not in skipped]
+    if not kept:
+        msg = f"no scenario can be run: {skipped}"
+        raise PolicyError(msg)
+    return kept, skipped
+
+
+def _facts(
+    table: OutcomeTable, encoder: str, seeds: int, test_share: float, dropped: list[str]
+) -> dict[str, Any]:
+    groups = table.groups()
+    split = table.split(test=test_share, seed=0)
+    shared = np.intersect1d(split.train.queries["query_id"], split.test.queries["query_id"])
+    facts: dict[str, Any] = {
+        "queries": len(table),
+        "arms": len(table.arms),
+        "tasks": len(set(table.tasks.tolist())),
+        "fingerprint": table.fingerprint(),
+        "cost_basis": table.cost_basis,
+        "has_judge": table.has_judge,
+        "observed_share": float(table.observed().mean()),
+        "coverage": table.coverage(),
+        "arms_without_scores": dropped,
+        "near_duplicate_queries": len(table) - len(np.unique(groups)),
+        "queries_in_train_and_test": len(shared),
+        "encoder": encoder,
+        "seeds": seeds,
+        "test_share": test_share,
+        "train_queries": len(split.train),
+        "test_queries": len(split.test),
+    }
+    if table.cost_basis == "nominal":
+        facts["nominal_output_tokens"] = NOMINAL_OUTPUT_TOKENS
+    return facts
+
+
+def _details(table: OutcomeTable, contests: Sequence[Contest]) -> dict[str, Any]:
+    """For the report: the first seed's curves, shares and calibration, and the whole table's means."""
+    first = contests[0]
+    tasks = table.tasks
+    names = sorted(set(tasks.tolist()))
+    heat = [[float(np.nanmean(c)) if (~np.isnan(c)).any() else None for c in table.quality[tasks == t].T]
+            for t in names]  # fmt: skip
+    shares: dict[str, Any] = {}
+    for spec, entry in first.entries.items():
+        if spec in {"oracle", "zero"}:
+            continue
+        picks = next(iter(entry.picks.values()))
+        shares[spec] = [
+            np.bincount(picks[first.test.tasks == t], minlength=len(table.arms)).tolist()
+            for t in names
+        ]
+    entries = first.entries.items()
+    return {
+        "arms": [
+            {
+                "name": arm.name,
+                "quality": float(q),
+                "cost_usd": float(c),
+                "input_price": arm.input_price,
+                "output_price": arm.output_price,
+            }
+            for arm, q, c in zip(
+                first.test.arms, first.test.arm_quality(), first.test.arm_cost_usd(), strict=True
+            )
+        ],
+        "tasks": [{"name": t, "queries": int((tasks == t).sum())} for t in names],
+        "task_quality": heat,
+        "shares": shares,
+        "curves": {spec: entry.points.tolist() for spec, entry in entries if len(entry.points)},
+        "calibration": {spec: entry.calibration for spec, entry in entries if entry.calibration},
+        "encode_us_per_query": first.encode_us_per_query,
+    }
+
+
+def clean(value: Any) -> Any:  # noqa: ANN401  any JSON value
+    """The same JSON value with null for NaN and infinities, floats at ten significant digits."""
+    if isinstance(value, dict):
+        return {key: clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.10g}") if np.isfinite(value) else None
+    return value

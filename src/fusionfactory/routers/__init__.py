@@ -1,0 +1,88 @@
+"""Query-level routers: one file per method, one contract (`base.py`)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fusionfactory.errors import UnknownNameError
+from fusionfactory.estimator import LOADERS
+from fusionfactory.registry import Registry
+from fusionfactory.routers.base import Queries, Router
+from fusionfactory.routers.files import load_router, save_router
+
+__all__ = [
+    "BASELINES",
+    "BASE_ROUTERS",
+    "PAPER",
+    "ROUTERS",
+    "Queries",
+    "Router",
+    "load_router",
+    "make_router",
+    "save_router",
+]
+
+ROUTERS = Registry(
+    "router",
+    {
+        "stack": "fusionfactory.routers.stack:StackRouter",
+        "trees": "fusionfactory.routers.forest:TreesRouter",
+        "ridge": "fusionfactory.routers.ridge:RidgeRouter",
+        "knn": "fusionfactory.routers.knn:KNNRouter",
+        "clusters": "fusionfactory.routers.clusters:ClusterRouter",
+        "factor": "fusionfactory.routers.factor:FactorRouter",
+        "mlp": "fusionfactory.routers.mlp:MLPRouter",
+        "svm": "fusionfactory.routers.svm:SVMRouter",
+        "elo": "fusionfactory.routers.elo:EloRouter",
+        "task": "fusionfactory.routers.baselines:TaskRouter",
+        "graph": "fusionfactory.routers.graph:GraphRouter",
+        "bert": "fusionfactory.routers.bert:BertRouter",
+        "best_single": "fusionfactory.routers.baselines:BestSingleRouter",
+        "cheapest": "fusionfactory.routers.baselines:CheapestRouter",
+        "dearest": "fusionfactory.routers.baselines:DearestRouter",
+        "random": "fusionfactory.routers.baselines:RandomRouter",
+    },
+)
+LOADERS["router"] = ROUTERS.load
+
+BASE_ROUTERS = ("stack", "trees", "ridge", "knn", "clusters", "factor", "mlp", "svm", "elo", "task")
+"""What `evaluate` compares by default: everything that the base install can fit."""
+
+PAPER = ("knn-paper", "svm-paper", "mlp-paper")
+"""The paper's recipes that the base install can fit; each is fitted again for every scenario."""
+
+BASELINES = ("best_single", "cheapest", "dearest", "random")
+
+
+def make_router(spec: str, **params: Any) -> Router:  # noqa: ANN401  any constructor parameter
+    """Builds an unfitted router.
+
+    Args:
+        spec: `knn`, `knn:k=20,encoder=minilm`, or `knn-paper` for `knn:recipe=paper`.
+        params: Defaults for the parameters that the router has and the spec does not set.
+
+    Raises:
+        UnknownNameError: No such router, or it has no such parameter.
+    """
+    name, _, settings = spec.partition(":")
+    given: dict[str, Any] = {}
+    if name.endswith("-paper"):
+        name, given["recipe"] = name.removesuffix("-paper"), "paper"
+    for setting in filter(None, settings.split(",")):
+        key, _, value = setting.partition("=")
+        given[key.strip()] = _literal(value.strip())
+    router: type[Router] = ROUTERS.load(name)
+    known = router.param_names()
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        msg = f"router {name!r} has no parameter {unknown[0]!r}; it has {', '.join(known)}"
+        raise UnknownNameError(msg, field="router")
+    return router(**{k: v for k, v in params.items() if k in known} | given)
+
+
+def _literal(text: str) -> Any:  # noqa: ANN401  a number, a tuple, or the text itself
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,273 @@
+"""The router contract: `fit` on outcomes, `estimate` quality and cost, `decide` by a policy."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias
+
+import numpy as np
+
+
+from fusionfactory.encoders import Encoder, make_encoder
+from fusionfactory.errors import PolicyError, TableError, UnsupportedError
+from fusionfactory.estimator import Estimator
+from fusionfactory.policy import SCENARIOS, Normaliser, Policy, choose
+from fusionfactory.routers.cost import CostModel
+from fusionfactory.routers.frontier import Frontier
+from fusionfactory.routers.linear import solve_ridge
+from fusionfactory.types import Arm, Decision, Estimates, FloatArray, IntArray
+from fusionfactory.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fusionfactory.table import OutcomeTable
+
+__all__ = ["Queries", "Recipe", "Router"]
+
+Queries: TypeAlias = "Sequence[str] | FloatArray"
+"""n texts, or their (n, d) rows already encoded by the router's `encoder_`."""
+
+Recipe: TypeAlias = Literal["mended", "paper"]
+
+_CALIBRATION_QUERIES = 1000
+
+
+class Router(Estimator, ABC):
+    """Base of all routers.
+
+    A subclass implements `_fit` and `_estimate_quality`. Where it has the `recipe` parameter,
+    `mended` estimates expected quality, and `paper` is the published method with its labels taken
+    under one policy at `fit`: such a router can only decide by that policy.
+
+    Args:
+        encoder: An encoder's name, or an encoder; one that is fitted already is used as it is.
+        seed: Of everything random in `fit`.
+    """
+
+    kind: ClassVar[str] = "router"
+    uses_features: ClassVar[bool] = True
+
+    encoder: str | Encoder
+    seed: int
+    arms_: tuple[Arm, ...]
+    encoder_: Encoder
+    normaliser_: Normaliser
+    cost_: CostModel
+    frontier_: Frontier
+    task_coef_: FloatArray
+    task_intercept_: FloatArray
+    fingerprint_: str
+    metrics_: dict[str, float]
+
+    def __init__(self, *, encoder: str | Encoder = "text", seed: int = 0) -> None:
+        self.encoder = encoder
+        self.seed = seed
+
+    # Fitting
+
+    def fit(self, table: OutcomeTable, policy: Policy | None = None) -> Self:
+        """Learns from outcomes, forgetting any earlier fit.
+
+        Args:
+            table: Training outcomes. For a judge policy, pass `table.judged()`.
+            policy: Needed by the `paper` recipe of some routers only.
+
+        Raises:
+            TableError: No cell of the table carries a quality.
+            PolicyError: The recipe needs a policy and none is given.
+        """
+        if not table.observed().any():
+            msg = "no cell carries a quality: score the outcomes first"
+            raise TableError(msg, field="performance")
+        unscored = [a for a, share in table.coverage().items() if not share]
+        if unscored:
+            msg = f"no outcome of {unscored[0]!r} is scored: score it, or leave it out by select_arms"
+            raise TableError(msg, field="arms")
+        if self.policy_bound and policy is None:
+            msg = f"the paper's recipe of {self.name!r} takes its labels under a policy: give fit one"
+            raise PolicyError(msg)
+        self.reset()
+        self.arms_ = table.arms
+        self.fingerprint_ = table.fingerprint()
+        self.metrics_ = {}
+        self.normaliser_ = Normaliser().fit(table)
+        features = self._fit_encoder(table)
+        self.cost_ = CostModel().fit(features, table)
+        self.task_coef_, self.task_intercept_ = solve_ridge(
+            features, self.normaliser_.one_hot(table.tasks)
+        )
+        if self.policy_bound and policy is not None:
+            self.policy_name_ = policy.name
+        self._fit(features, table, policy)
+        rows = np.random.default_rng(self.seed).permutation(len(table))[:_CALIBRATION_QUERIES]
+        self.calibrate(table.rows(np.sort(rows)), features[np.sort(rows)])
+        return self
+
+    def _fit_encoder(self, table: OutcomeTable) -> FloatArray:
+        if not self.uses_features:
+            return np.zeros((len(table), 0), dtype=np.float32)
+        encoder = make_encoder(self.encoder)
+        self.encoder_ = encoder if encoder.is_fitted else encoder.clone().fit(table.texts)
+        return self.encoder_.encode(table.texts)
+
+    @property
+    def policy_bound(self) -> bool:
+        """Whether this router can only decide by the policy it was fitted under."""
+        return getattr(self, "recipe", "mended") == "paper"
+
+    def calibrate(self, table: OutcomeTable, queries: Queries | None = None) -> Self:
+        """Learns which price of quality meets which budget, best on held-out outcomes.
+
+        `fit` does so on training queries; nothing but the answers to budget policies changes.
+        """
+        estimates = self.estimate(table.texts if queries is None else queries)
+        self.frontier_ = Frontier().fit(estimates)
+        return self
+
+    @abstractmethod
+    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
+        """Learns expected quality.
+
+        Args:
+            features: (n, d) encoded training queries.
+            table: Their outcomes.
+            policy: As given to `fit`.
+        """
+
+    @abstractmethod
+    def _estimate_quality(self, features: FloatArray) -> FloatArray:
+        """(n, m) expected quality of (n, d) encoded queries."""
+
+    def _estimate_std(self, features: FloatArray) -> FloatArray | None:  # noqa: ARG002
+        """(n, m) standard deviation of the estimates, where the method knows one."""
+        return None
+
+    def _targets(self, table: OutcomeTable, policy: Policy | None) -> FloatArray:
+        """(n, m) what to regress on: quality, or under the paper's recipe the policy's reward."""
+        if not self.policy_bound or policy is None:
+            return table.quality
+        return self.normaliser_.reward(table.quality, table.cost_usd, table.tasks, policy)
+
+    # Estimating and deciding
+
+    def encode(self, queries: Queries) -> FloatArray:
+        """(n, d) features of the queries; an array is returned as it is."""
+        self.check_fitted()
+        if isinstance(queries, np.ndarray):
+            return queries
+        if isinstance(queries, str):
+            msg = "expected a list of texts, got one text: wrap it in a list"
+            raise PolicyError(msg)
+        if not self.uses_features:
+            return np.zeros((len(queries), 0), dtype=np.float32)
+        return self.encoder_.encode(queries)
+
+    def estimate(self, queries: Queries) -> Estimates:
+        """Expected quality and cost of every arm on every query.
+
+        Args:
+            queries: n texts, or their encoded rows.
+
+        Raises:
+            NotFittedError: Before `fit`.
+        """
+        features = self.encode(queries)
+        return Estimates(
+            arms=tuple(arm.name for arm in self.arms_),
+            quality=self._estimate_quality(features),
+            cost_usd=self.cost_.predict(features),
+            quality_std=self._estimate_std(features),
+            task_weights=self._task_weights(features),
+        )
+
+    def _task_weights(self, features: FloatArray) -> FloatArray:
+        guess = np.clip(features @ self.task_coef_ + self.task_intercept_, 1e-3, None)
+        return np.asarray(guess / guess.sum(axis=1, keepdims=True))
+
+    def choose(self, estimates: Estimates, policy: Policy) -> IntArray:
+        """(n,) columns of the arms that the policy prefers under these estimates.
+
+        Raises:
+            PolicyError: This router was fitted under another policy, or costs are unknown.
+        """
+        if self.policy_bound:
+            if policy.name != self.policy_name_:
+                msg = (
+                    f"router {self.name!r} learned the labels of policy {self.policy_name_!r} and "
+                    f"cannot decide by {policy.name!r}: fit it again, or use recipe='mended'"
+                )
+                raise PolicyError(msg)
+            return np.asarray(estimates.quality.argmax(axis=1))
+        if policy.budget_usd is not None:
+            policy = self.frontier_.within(policy)
+        return choose(policy.utility(estimates, self.normaliser_), estimates.cost_usd, estimates.arms)
+
+    def decide(self, queries: Queries, policy: Policy | None = None) -> list[Decision]:
+        """One decision per query.
+
+        Args:
+            queries: n texts, or their encoded rows.
+            policy: The trade-off; performance first by default.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            PolicyError: As in `choose`.
+        """
+        estimates = self.estimate(queries)
+        default = getattr(self, "policy_name_", "performance")
+        chosen = self.choose(estimates, policy or SCENARIOS.get(default, Policy(default)))
+        rows = np.arange(len(estimates))
+        router = f"{self.name}@{self.fingerprint_[:8]}/{__version__}"
+        return [
+            Decision(estimates.arms[arm], float(quality), float(cost), self._propensity(), router)
+            for arm, quality, cost in zip(
+                chosen.tolist(),
+                estimates.quality[rows, chosen],
+                estimates.cost_usd[rows, chosen],
+                strict=True,
+            )
+        ]
+
+    def _propensity(self) -> float:
+        """Probability with which `choose` takes the arm it takes."""
+        return 1.0
+
+    # Changing without a refit
+
+    def set_prices(self, prices: Mapping[str, tuple[float, float]]) -> Self:
+        """Changes prices, USD per million input and output tokens, without a refit.
+
+        An arm whose tokens were unknown in training keeps its cost in proportion to the old prices.
+
+        Raises:
+            TableError: An arm is unknown.
+            UnsupportedError: An arm had neither tokens nor prices to scale by.
+        """
+        self.check_fitted()
+        names = [arm.name for arm in self.arms_]
+        arms = list(self.arms_)
+        for name, (new_in, new_out) in prices.items():
+            if name not in names:
+                msg = f"unknown arm {name!r}; the router knows {', '.join(names)}"
+                raise TableError(msg, field="arms")
+            self.cost_.set_price(names.index(name), name, new_in, new_out)
+            old = arms[names.index(name)]
+            arms[names.index(name)] = Arm(
+                old.model, old.strategy, new_in, new_out, old.description
+            )
+        self.arms_ = tuple(arms)
+        return self
+
+    def add_arm(self, arm: Arm, outcomes: OutcomeTable | None = None) -> Self:  # noqa: ARG002
+        """Adds an arm without a refit.
+
+        Args:
+            arm: The new arm.
+            outcomes: Its outcomes on some queries, for methods that need them.
+
+        Raises:
+            UnsupportedError: The method must be fitted again to know a new arm.
+        """
+        msg = f"router {self.name!r} cannot add {arm.name!r} without a refit; knn and graph can"
+        raise UnsupportedError(msg)

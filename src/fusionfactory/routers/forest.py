@@ -1,0 +1,183 @@
+"""Extremely randomised trees as flat arrays: fitted by scikit-learn, saved without pickle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusionfactory.estimator import Estimator
+from fusionfactory.routers.base import Router
+from fusionfactory.table import complete
+
+if TYPE_CHECKING:
+    from fusionfactory.encoders import Encoder
+    from fusionfactory.policy import Policy
+    from fusionfactory.table import OutcomeTable
+    from fusionfactory.types import FloatArray, IntArray
+
+__all__ = ["Forest", "TreesRouter"]
+
+_CHUNK = 256
+
+
+class Forest(Estimator):
+    """Multi-output extra trees (Geurts et al., 2006).
+
+    All trees stand one after the other in flat arrays, so that a prediction walks every tree at
+    once, one level a step.
+
+    Args:
+        trees: Number of trees.
+        min_leaf: Least training rows in a leaf.
+        max_features: Share of the features tried at a split.
+        seed: Of the random splits.
+    """
+
+    roots_: IntArray
+    feature_: IntArray
+    threshold_: FloatArray
+    children_: IntArray
+    value_: FloatArray
+    depth_: int
+
+    def __init__(
+        self,
+        *,
+        trees: int = 200,
+        min_leaf: int = 4,
+        max_features: float = 0.3,
+        seed: int = 0,
+    ) -> None:
+        self.trees = trees
+        self.min_leaf = min_leaf
+        self.max_features = max_features
+        self.seed = seed
+
+    def fit(self, features: FloatArray, targets: FloatArray, guides: FloatArray | None = None) -> Forest:
+        """Grows the trees.
+
+        Args:
+            features: (n, d).
+            targets: (n, k); NaN where missing. Missing cells are filled by row and column effects
+                to find the splits; a leaf's value is the mean of its observed cells alone.
+            guides: (n, g) further targets that shape the splits and are not predicted.
+        """
+        from sklearn.ensemble import ExtraTreesRegressor
+
+        self.reset()
+        filled = complete(targets)
+        shaping = filled if guides is None else np.concatenate([filled, guides], axis=1)
+        model = ExtraTreesRegressor(
+            self.trees,
+            min_samples_leaf=self.min_leaf,
+            max_features=self.max_features,
+            random_state=self.seed,
+            n_jobs=-1,
+        )
+        model.fit(features, shaping[:, 0] if shaping.shape[1] == 1 else shaping)
+        grown = [tree.tree_ for tree in model.estimators_]
+        self.roots_ = np.cumsum([0] + [tree.node_count for tree in grown[:-1]]).astype(np.int32)
+        self.depth_ = max(tree.max_depth for tree in grown)
+        leaf = [tree.children_left < 0 for tree in grown]
+        self.feature_ = np.concatenate([np.where(e, 0, t.feature) for e, t in zip(leaf, grown, strict=True)])
+        self.feature_ = self.feature_.astype(np.int32)
+        self.threshold_ = np.concatenate(
+            [np.where(e, np.inf, t.threshold) for e, t in zip(leaf, grown, strict=True)]
+        ).astype(np.float32)
+        own = [np.arange(tree.node_count) for tree in grown]
+        self.children_ = np.stack(
+            [
+                np.concatenate(
+                    [
+                        np.where(e, o, side) + root
+                        for e, o, side, root in zip(leaf, own, sides, self.roots_, strict=True)
+                    ]
+                )
+                for sides in (
+                    [tree.children_left for tree in grown],
+                    [tree.children_right for tree in grown],
+                )
+            ],
+            axis=1,
+        ).astype(np.int32)
+        self.value_ = self._leaf_values(features, targets, grown, filled)
+        return self
+
+    def _leaf_values(
+        self, features: FloatArray, targets: FloatArray, grown: list, filled: FloatArray
+    ) -> FloatArray:
+        width = targets.shape[1]
+        if not np.isnan(targets).any():
+            values = [tree.value[:, :width, 0] for tree in grown]
+            return np.concatenate(values).astype(np.float32)
+        total = np.zeros((len(self.feature_), width))
+        count = np.zeros_like(total)
+        fallback = np.concatenate([tree.value[:, :width, 0] for tree in grown])
+        rows = np.asarray(features, dtype=np.float32)
+        seen, known = ~np.isnan(targets), np.nan_to_num(targets)
+        for root, tree in zip(self.roots_, grown, strict=True):
+            leaves = tree.apply(rows) + root
+            np.add.at(total, leaves, known)
+            np.add.at(count, leaves, seen)
+        prior = 1.0
+        return ((total + prior * fallback) / (count + prior)).astype(np.float32)
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """(n, k) mean over the trees."""
+        rows = np.ascontiguousarray(features, dtype=np.float32)
+        parts = [self._chunk(rows[i : i + _CHUNK]) for i in range(0, len(rows), _CHUNK)]
+        return np.concatenate(parts) if parts else np.zeros((0, self.value_.shape[1]))
+
+    def _chunk(self, rows: FloatArray) -> FloatArray:
+        node = np.broadcast_to(self.roots_, (len(rows), len(self.roots_))).ravel()
+        offset = np.repeat(np.arange(len(rows)) * rows.shape[1], len(self.roots_))
+        flat = rows.ravel()
+        children = self.children_.ravel()
+        for _ in range(self.depth_):
+            right = flat[offset + self.feature_[node]] > self.threshold_[node]
+            node = children[2 * node + right]
+        leaves = self.value_[node].reshape(len(rows), len(self.roots_), -1)
+        return np.asarray(leaves.mean(axis=1))
+
+
+class TreesRouter(Router):
+    """Extra trees on the embedding; the training tasks guide the splits.
+
+    Args:
+        encoder: See `Router`.
+        seed: Of the forest.
+        trees: Number of trees.
+        min_leaf: Least training rows in a leaf.
+        max_features: Share of the features tried at a split.
+    """
+
+    name = "trees"
+
+    forest_: Forest
+
+    def __init__(
+        self,
+        *,
+        encoder: str | Encoder = "text",
+        seed: int = 0,
+        trees: int = 200,
+        min_leaf: int = 4,
+        max_features: float = 0.3,
+    ) -> None:
+        super().__init__(encoder=encoder, seed=seed)
+        self.trees = trees
+        self.min_leaf = min_leaf
+        self.max_features = max_features
+
+    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:  # noqa: ARG002
+        forest = Forest(
+            trees=self.trees,
+            min_leaf=self.min_leaf,
+            max_features=self.max_features,
+            seed=self.seed,
+        )
+        self.forest_ = forest.fit(features, table.quality, self.normaliser_.one_hot(table.tasks))
+
+    def _estimate_quality(self, features: FloatArray) -> FloatArray:
+        return self.forest_.predict(features)

@@ -1,0 +1,453 @@
+"""OutcomeTable: what every arm did on every query, as arrays. A missing cell is NaN."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from fusionfactory import layout
+from fusionfactory.errors import TableError
+from fusionfactory.types import Arm, BoolArray, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "CELLS",
+    "QUERY_COLUMNS",
+    "OutcomeTable",
+    "TableSplit",
+    "adjusted_means",
+    "complete",
+    "write_atomically",
+]
+
+CELLS = ("quality", "judge", "cost_usd", "input_tokens", "output_tokens", "latency_s")
+QUERY_COLUMNS = ("query_id", "query", "task", "domain", "target", "metric", "split", "description")
+_FILL_ROUNDS = 20
+
+
+@dataclass(frozen=True)
+class TableSplit:
+    """Three tables without a query, or a near-duplicate of one, in common."""
+
+    train: OutcomeTable
+    validation: OutcomeTable
+    test: OutcomeTable
+
+
+@dataclass(frozen=True, eq=False)
+class OutcomeTable:
+    """n queries by m arms.
+
+    Attributes:
+        queries: n rows; columns `QUERY_COLUMNS`, all text, `query_id` unique.
+        arms: m arms, the order of the columns of every array.
+        quality: (n, m) task metric in [0, 1].
+        judge: (n, m) judge score in [0, 1].
+        cost_usd: (n, m) USD per call.
+        input_tokens: (n, m).
+        output_tokens: (n, m).
+        latency_s: (n, m) seconds.
+        responses: (n, m) texts or None.
+        cost_basis: `measured`, `nominal` (see `pricing.with_nominal_costs`) or `missing`.
+    """
+
+    queries: pl.DataFrame
+    arms: tuple[Arm, ...]
+    quality: FloatArray
+    judge: FloatArray
+    cost_usd: FloatArray
+    input_tokens: FloatArray
+    output_tokens: FloatArray
+    latency_s: FloatArray
+    responses: NDArray[np.object_] | None = None
+    cost_basis: str = field(default="measured")
+
+    def __post_init__(self) -> None:
+        shape = (self.queries.height, len(self.arms))
+        if 0 in shape:
+            msg = f"an outcome table needs queries and arms, got {shape[0]} by {shape[1]}"
+            raise TableError(msg)
+        for name in CELLS:
+            if getattr(self, name).shape != shape:
+                msg = f"has shape {getattr(self, name).shape}, expected {shape}"
+                raise TableError(msg, field=name)
+        if len(set(self.arm_names)) != len(self.arms):
+            msg = f"two arms have one name: {sorted(self.arm_names)}"
+            raise TableError(msg, field="arms")
+
+    def __len__(self) -> int:
+        return self.queries.height
+
+    @property
+    def arm_names(self) -> tuple[str, ...]:
+        """Names of the arms in column order."""
+        return tuple(arm.name for arm in self.arms)
+
+    @property
+    def texts(self) -> list[str]:
+        """The n query texts."""
+        return self.queries["query"].to_list()
+
+    @property
+    def tasks(self) -> NDArray[np.str_]:
+        """The n task names; an absent name is the empty string."""
+        return np.asarray(self.queries["task"].fill_null("").to_list(), dtype=np.str_)
+
+    @property
+    def has_costs(self) -> bool:
+        """Whether any cell carries a cost."""
+        return not bool(np.isnan(self.cost_usd).all())
+
+    @property
+    def has_judge(self) -> bool:
+        """Whether any cell carries a judge score."""
+        return not bool(np.isnan(self.judge).all())
+
+    @property
+    def prices(self) -> FloatArray:
+        """(m, 2) USD per million input and output tokens, NaN where unknown."""
+        pairs = [(arm.input_price, arm.output_price) for arm in self.arms]
+        return np.asarray(pairs, dtype=np.float64)
+
+    # Reading and writing
+
+    @classmethod
+    def read(cls, path: str | Path) -> OutcomeTable:
+        """Reads Parquet in the FusionBench column layout.
+
+        Raises:
+            TableError: The file is unreadable or its content malformed.
+        """
+        path = Path(path)
+        try:
+            frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
+            metadata = pl.read_parquet_metadata(path)
+        except FileNotFoundError:
+            msg = "no such file"
+            raise TableError(msg, file=path) from None
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            reason = next(iter(str(error).splitlines()), "damaged")
+            msg = f"cannot be read as Parquet ({reason}); is it complete?"
+            raise TableError(msg, file=path) from None
+        table = cls.from_long(layout.to_long(frame, source=path), source=path)
+        return replace(table, cost_basis=metadata.get(layout.BASIS_KEY, table.cost_basis))
+
+    def write(self, path: str | Path) -> None:
+        """Writes Parquet in the FusionBench column layout, all or nothing."""
+        frame = layout.to_fusionbench(self.to_long())
+        metadata = {layout.BASIS_KEY: self.cost_basis}
+        write_atomically(
+            Path(path),
+            lambda target: frame.write_parquet(target, compression="zstd", metadata=metadata),
+        )
+
+    @classmethod
+    def from_long(
+        cls, long: pl.DataFrame, *, source: str | Path | layout.Origin | None = None
+    ) -> OutcomeTable:
+        """Builds the arrays from one row per cell, in the columns of `layout.to_long`.
+
+        Queries and arms keep the order of their first rows. Of a query's or arm's attributes the
+        first known value counts.
+
+        Raises:
+            TableError: Two rows fill one cell.
+        """
+        queries = long.group_by("query_id", maintain_order=True).agg(
+            pl.col(name).drop_nulls().first() for name in QUERY_COLUMNS[1:]
+        )
+        arms = long.group_by("arm", maintain_order=True).agg(
+            pl.col(name).drop_nulls().first()
+            for name in ("model", "strategy", "input_price", "output_price", "arm_description")
+        )
+        rows = _positions(long["query_id"], queries["query_id"])
+        columns = _positions(long["arm"], arms["arm"])
+        shape = (queries.height, arms.height)
+        flat = rows * shape[1] + columns
+        _reject_duplicates(long, flat, layout.Origin.of(source))
+        cells: dict[str, Any] = {}
+        for name in CELLS:
+            cells[name] = np.full(shape, np.nan)
+            cells[name].flat[flat] = long[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        responses = None
+        if long["response"].null_count() < long.height:
+            responses = np.full(shape, None, dtype=np.object_)
+            responses.flat[flat] = long["response"].to_numpy()
+        basis = "missing" if np.isnan(cells["cost_usd"]).all() else "measured"
+        return cls(
+            queries=queries.select(QUERY_COLUMNS),
+            arms=tuple(
+                Arm(
+                    r["model"],
+                    r["strategy"],
+                    r["input_price"],
+                    r["output_price"],
+                    r["arm_description"],
+                )
+                for r in arms.iter_rows(named=True)
+            ),
+            responses=responses,
+            cost_basis=basis,
+            **cells,
+        )
+
+    def to_long(self) -> pl.DataFrame:
+        """One row per cell that holds anything, in the columns of `layout.to_long`.
+
+        The first query has a row for every arm and every query one for some arm, empty if need be:
+        an arm or a query without any outcome stays in the table.
+        """
+        filled = np.logical_or.reduce([~np.isnan(getattr(self, name)) for name in CELLS])
+        if self.responses is not None:
+            filled |= self.responses != None  # noqa: E711  elementwise on objects
+        filled[0] = True
+        filled[~filled.any(axis=1), 0] = True
+        rows, columns = np.nonzero(filled)
+        arms = pl.DataFrame(
+            {
+                "arm": self.arm_names,
+                "model": [arm.model for arm in self.arms],
+                "strategy": [arm.strategy for arm in self.arms],
+                "arm_description": [arm.description for arm in self.arms],
+                "input_price": self.prices[:, 0],
+                "output_price": self.prices[:, 1],
+            },
+            schema_overrides={
+                "arm_description": pl.String, "input_price": pl.Float64, "output_price": pl.Float64,
+            },
+        )  # fmt: skip
+        cells = {name: getattr(self, name)[rows, columns] for name in CELLS}
+        texts = [None] * len(rows) if self.responses is None else self.responses[rows, columns]
+        long = pl.concat(
+            [self.queries[rows], arms[columns], pl.DataFrame(cells)], how="horizontal"
+        ).with_columns(pl.Series("response", list(texts), dtype=pl.String))
+        return long.with_columns(pl.selectors.float().fill_nan(None))
+
+    # Selecting
+
+    def rows(self, index: IntArray | BoolArray) -> OutcomeTable:
+        """The table of these queries."""
+        index = np.nonzero(index)[0] if index.dtype == np.bool_ else index
+        cells = {name: getattr(self, name)[index] for name in CELLS}
+        responses = None if self.responses is None else self.responses[index]
+        return replace(self, queries=self.queries[index], responses=responses, **cells)
+
+    def select_arms(self, names: Sequence[str]) -> OutcomeTable:
+        """The table of these arms, in this order.
+
+        Raises:
+            TableError: An arm is not in the table.
+        """
+        unknown = [name for name in names if name not in self.arm_names]
+        if unknown:
+            msg = f"unknown arm {unknown[0]!r}; the table has {', '.join(self.arm_names)}"
+            raise TableError(msg, field="arms")
+        index = [self.arm_names.index(name) for name in names]
+        cells = {name: getattr(self, name)[:, index] for name in CELLS}
+        responses = None if self.responses is None else self.responses[:, index]
+        arms = tuple(self.arms[i] for i in index)
+        return replace(self, arms=arms, responses=responses, **cells)
+
+    def judged(self) -> OutcomeTable:
+        """The same table with the judge's scores in the place of quality.
+
+        Raises:
+            TableError: The table carries no judge scores.
+        """
+        if not self.has_judge:
+            msg = "the table has no judge scores"
+            raise TableError(msg, field="llm_judge")
+        return replace(self, quality=self.judge)
+
+    def groups(self) -> IntArray:
+        """(n,) group numbers: queries whose normalised texts are equal share one.
+
+        Normalised: lower case, runs of anything but letters and digits as one space. Numbers follow
+        the sorted texts, so they do not depend on the order of rows.
+        """
+        text = pl.col("query").str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", " ")
+        stripped = text.str.strip_chars()
+        key = pl.when(stripped == "").then(pl.col("query")).otherwise(stripped)
+        ranks = self.queries.select(key.rank("dense").alias("rank"))["rank"]
+        return ranks.to_numpy().astype(np.int64) - 1
+
+    def split(self, *, test: float = 0.3, validation: float = 0.0, seed: int = 0) -> TableSplit:
+        """Splits by query at random, near-duplicates (`groups`) on one side.
+
+        Args:
+            test: Share of the queries to test on.
+            validation: Share of the queries to choose on.
+            seed: Of the permutation.
+
+        Returns:
+            Where `test` or `validation` is 0, that part is the train part.
+
+        Raises:
+            TableError: A share is not in [0, 1) or leaves its side empty.
+        """
+        if not (0 <= test < 1 and 0 <= validation < 1 and test + validation < 1):
+            msg = f"test={test} and validation={validation} must be shares that leave a train side"
+            raise TableError(msg)
+        groups = self.groups()
+        order = np.random.default_rng(seed).permutation(int(groups.max()) + 1)
+        sizes = np.bincount(groups)[order]
+        before = np.empty(len(order))
+        before[order] = (np.cumsum(sizes) - sizes) / len(self)
+        side = np.searchsorted([test, test + validation], before, side="right")[groups]
+        masks = [side == 2, side == 1, side == 0]
+        wanted = (True, validation > 0, test > 0)
+        if any(want and not mask.any() for want, mask in zip(wanted, masks, strict=True)):
+            msg = f"{len(self)} queries are too few for test={test}, validation={validation}"
+            raise TableError(msg)
+        parts = [self.rows(mask) if mask.any() else None for mask in masks]
+        train, held, tested = parts
+        assert train is not None  # noqa: S101  checked above
+        return TableSplit(train, held or train, tested or train)
+
+    # Describing
+
+    def observed(self) -> BoolArray:
+        """(n, m) which cells carry a quality."""
+        return ~np.isnan(self.quality)
+
+    def coverage(self) -> dict[str, float]:
+        """Share of the queries on which each arm has a quality."""
+        share = self.observed().mean(axis=0)
+        return {name: float(s) for name, s in zip(self.arm_names, share, strict=True)}
+
+    def arm_quality(self) -> FloatArray:
+        """(m,) mean quality per arm, comparable between arms that missed different queries.
+
+        Fits query + arm effects to the observed cells by least squares, so that an arm which only
+        met easy queries gains nothing by it. With no missing cell it is the mean of each column.
+        An arm without any cell is NaN.
+        """
+        return adjusted_means(self.quality)
+
+    def arm_cost_usd(self) -> FloatArray:
+        """(m,) mean USD per query and arm over the cells that carry a cost; NaN where none does."""
+        known = ~np.isnan(self.cost_usd)
+        count = known.sum(axis=0)
+        total = np.where(known, self.cost_usd, 0.0).sum(axis=0)
+        unknown = np.full(len(self.arms), np.nan)
+        return np.asarray(np.divide(total, count, out=unknown, where=count > 0))
+
+    def best_single(self) -> int:
+        """Column of the arm with the highest mean quality; ties go to the cheaper arm."""
+        quality = np.round(self.arm_quality(), 12)
+        cost = np.nan_to_num(self.arm_cost_usd(), nan=np.inf)
+        if np.isnan(quality).all():
+            msg = "no cell carries a quality"
+            raise TableError(msg, field="performance")
+        names = np.asarray(self.arm_names)
+        return int(np.lexsort((names, cost, -np.nan_to_num(quality, nan=-np.inf)))[0])
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the content, whatever the order of rows and columns.
+
+        A table and what `read` makes of its file have one fingerprint. `cost_basis` is not in it.
+        """
+        rows = self.queries["query_id"].arg_sort().to_numpy()
+        columns = np.argsort(np.asarray(self.arm_names))
+        arms = [
+            (arm.model, arm.strategy, _known(arm.input_price), _known(arm.output_price),
+             arm.description)
+            for arm in (self.arms[i] for i in columns)
+        ]  # fmt: skip
+        digest = hashlib.sha256()
+        for values in (self.queries[rows].write_ndjson(), repr(arms)):
+            digest.update(values.encode())
+        for name in CELLS:
+            cells = np.asarray(getattr(self, name), dtype=np.float64)[np.ix_(rows, columns)]
+            if name == "cost_usd":
+                cells = layout.micro_usd(cells)
+            # Adding 0 makes -0.0, which equals 0.0, the same bytes.
+            digest.update((np.nan_to_num(cells, nan=-1.0) + 0.0).tobytes())
+        if self.responses is not None:
+            texts = self.responses[np.ix_(rows, columns)].ravel()
+            known = np.array([text is not None for text in texts])
+            if known.any():
+                encoded = [text.encode() for text in texts[known]]
+                digest.update(known.tobytes())
+                digest.update(np.array([len(text) for text in encoded], dtype=np.int64).tobytes())
+                digest.update(b"".join(encoded))
+        return digest.hexdigest()
+
+
+def adjusted_means(values: FloatArray) -> FloatArray:
+    """(m,) column means of an (n, m) array, adjusted for missing cells by row + column effects."""
+    if not np.isnan(values).any():
+        return np.asarray(values.mean(axis=0))
+    row, column = _effects(values)
+    return np.where(np.isnan(values).all(axis=0), np.nan, row.mean() + column)
+
+
+def complete(values: FloatArray) -> FloatArray:
+    """(n, m) array whose missing cells are filled by their row's and column's effect."""
+    missing = np.isnan(values)
+    if not missing.any():
+        return values
+    row, column = _effects(values)
+    return np.where(missing, row[:, None] + column, values)
+
+
+def _effects(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Row (n,) and column (m,) effects of the observed cells by alternating least squares."""
+    seen = ~np.isnan(values)
+    filled = np.where(seen, values, 0.0)
+    per_row, per_column = seen.sum(axis=1), seen.sum(axis=0)
+    row, column = np.zeros(values.shape[0]), np.zeros(values.shape[1])
+    for _ in range(_FILL_ROUNDS):
+        residual = np.where(seen, filled - row[:, None], 0.0).sum(axis=0)
+        column = np.divide(residual, per_column, out=np.zeros_like(column), where=per_column > 0)
+        residual = np.where(seen, filled - column, 0.0).sum(axis=1)
+        row = np.divide(residual, per_row, out=np.zeros_like(row), where=per_row > 0)
+    row[per_row == 0] = row[per_row > 0].mean() if (per_row > 0).any() else 0.0
+    return row, column
+
+
+def _positions(values: pl.Series, keys: pl.Series) -> IntArray:
+    index = pl.DataFrame({"key": keys, "position": np.arange(len(keys))})
+    found = values.to_frame("key").join(index, on="key", how="left", maintain_order="left")
+    return found["position"].to_numpy()
+
+
+def _known(price: float | None) -> float | None:
+    return None if price is None or np.isnan(price) else float(price)
+
+
+def _reject_duplicates(long: pl.DataFrame, flat: IntArray, origin: layout.Origin) -> None:
+    order = np.argsort(flat, kind="stable")
+    twice = np.nonzero(np.diff(flat[order]) == 0)[0]
+    if twice.size:
+        row = int(order[twice[0] + 1])
+        first = int(order[twice[0]])
+        msg = (
+            f"duplicate cell: arm {long['arm'][row]!r} already answered query "
+            f"{long['query_id'][row]!r} in row {origin.row(first)}"
+        )
+        raise origin.fail(msg, position=row)
+
+
+def write_atomically(path: Path, write: Any) -> None:  # noqa: ANN401  any writer of a path
+    """Calls `write(temporary path)` and renames the result to `path` once it is on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        write(temporary)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
