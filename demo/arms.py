@@ -10,7 +10,7 @@ THINK_SUFFIX = "\nLet's think step by step."
 DIRECT_SYSTEM = "Answer with only the final answer. No explanation."
 THINK_SYSTEM = "Reason in a few short steps. Finish with the sentence: The answer is ..."
 DIRECT_TOKENS = 40
-THINK_TOKENS = 144
+THINK_TOKENS = 192
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,6 @@ class Arm:
         ]
 
 
-_SMALL, _MIDDLE, _LARGE = MODELS
-# The slowest arm comes last: it runs only after the others have answered every question.
-FIRST_PASS = (
-    Arm(_SMALL, think=False),
-    Arm(_MIDDLE, think=False),
-    Arm(_LARGE, think=False),
-    Arm(_MIDDLE, think=True),
-    Arm(_SMALL, think=True),
-)
-SECOND_PASS = (Arm(_LARGE, think=True),)
-ARMS = FIRST_PASS + SECOND_PASS
+DIRECT_ARMS = tuple(Arm(model, think=False) for model in MODELS)
+THINK_ARMS = tuple(Arm(model, think=True) for model in MODELS)
+ARMS = DIRECT_ARMS + THINK_ARMS

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from arms import ARMS, FIRST_PASS, Arm
+from arms import ARMS, DIRECT_ARMS, Arm
 from questions import Question, make_questions
 from scoring import score
 
@@ -137,8 +137,7 @@ def markdown(frame: pl.DataFrame) -> str:
         "Per arm, over the questions that it was asked:\n\n" + _table(arms),
         "Outcomes per task and arm:\n\n" + _table(counts.fill_null(0).sort("task_name")),
     ]
-    direct = tuple(arm for arm in FIRST_PASS if not arm.think)
-    for name, group in (("direct arms", direct), ("first five arms", FIRST_PASS), ("arms", ARMS)):
+    for name, group in (("direct arms", DIRECT_ARMS), ("arms", ARMS)):
         complete = complete_questions(frame, group)
         if len(complete):
             by_task = accuracy(complete).with_columns(pl.selectors.float().round(3))

@@ -1,8 +1,7 @@
 """Ask the local models every question and append each outcome to a JSONL file.
 
 Run as ``python demo/collect.py --models DIR --out demo_log.jsonl``. The run can be stopped at any
-time: it goes on where it stopped. It is ordered by question, so at any time the direct arms have a
-complete table over a growing set of questions, and all arms one over a quarter of them.
+time: it goes on where it stopped. Tasks are interleaved, so at any time the log covers all of them.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import xllamacpp  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-from arms import FIRST_PASS, SECOND_PASS, Arm
+from arms import DIRECT_ARMS, THINK_ARMS, Arm
 from models import LocalModel, fetch
 from questions import TASKS, Question, make_questions
 
@@ -98,17 +97,13 @@ def done(path: Path) -> set[tuple[str, str]]:
 def plan(questions: list[Question]) -> Iterator[tuple[Question, Arm]]:
     """Yield all calls in the order in which they are made; some come twice.
 
-    Think arms cost most of the time, so at first they answer every fourth round of questions
-    (a round has one question of each task), then the rest.
+    Think arms cost most of the time, so the direct arms answer all questions first; then the think
+    arms answer every fourth round (a round has one question of each task), then the rest.
     """
-    rounds = ((question, index // len(TASKS)) for index, question in enumerate(questions))
-    first = (
-        (question, arm)
-        for question, round_ in rounds
-        for arm in FIRST_PASS
-        if not arm.think or round_ % THINK_EVERY == 0
-    )
-    return chain(first, product(questions, FIRST_PASS), product(questions, SECOND_PASS))
+    rounds = enumerate(questions)
+    some = [question for index, question in rounds if index // len(TASKS) % THINK_EVERY == 0]
+    first = product(questions, DIRECT_ARMS)
+    return chain(first, product(some, THINK_ARMS), product(questions, THINK_ARMS))
 
 
 def collect(models: Path, out: Path, *, limit: int | None, threads: int) -> None:

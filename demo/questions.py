@@ -84,7 +84,7 @@ TASKS = (
         "extraction",
         "Copying one asked detail, such as a city or a number, out of a short text.",
         "reading",
-        "short_answer",
+        "extract",
         tasks_language.extraction,
     ),
     Task(

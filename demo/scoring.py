@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 
 _MARKER = re.compile(r"answer(?:\W{0,4}:|\s+is\b:?)(?=\W{0,6}\w|\W*[\[{\-])", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.])-?\$?\d[\d,]*(?:\.\d+)?")
-_FENCE = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
 _LEAD_IN = re.compile(r"^.*(?:\b(?:is|are|be|prints?|outputs?)\b|:)\s*")
 _LETTER = re.compile(
     r"(?:^|(?<=[\s(*]))([A-D])(?=[).:,*]|\s*$)|\b(?:option|answer|choice)(?: is)? \(?([A-D])\b",
     re.MULTILINE,
 )
+_STEP = re.compile(r"\W*(?:step\b|\d+[.)]\s)", re.IGNORECASE)
+_PRINTED = re.compile(
+    r"\b(?:prints?|outputs?)\b(?!\()[^'\"`]*['\"`]+([^'\"`]+)['\"`](?!\s+(?:if|or)\b)"
+)
 _MAX_SHORT_WORDS = 12
 _MAX_BARE_WORDS = 3
+_STRICT = ("code", "string", "short_answer", "extract")
 
 
 def final_answer(response: str, metric: str, *, finished: bool) -> str | None:
@@ -45,14 +49,21 @@ def final_answer(response: str, metric: str, *, finished: bool) -> str | None:
     tail = text[marks[-1].end() :] if marks else text
     lines = _lines(tail)
     if metric == "json":
-        return tail if finished or _FENCE.match(text) else None
-    if marks and lines:
+        return tail if finished else None
+    if metric == "number":
+        # A mark without a number ("The answer is a number.") states nothing: look further up.
+        marked = [_lines(text[mark.end() :])[:1] for mark in reversed(marks)]
+        found = [line for first in marked for line in first if _NUMBER.search(line)]
+        lines = [line for line in _lines(text) if _NUMBER.search(line)]
+        if found:
+            return found[0]
+    elif marks and lines:
         return lines[0]
-    bare = len(lines) > 1 and len(lines[0].split()) <= _MAX_BARE_WORDS
-    if bare and metric != "choice":
+    if len(lines) > 1 and _is_bare(lines[0]) and metric != "choice":
         return lines[0]
     if not finished:
-        return None
+        # A whole first line may hold the answer; these scorers compare it strictly.
+        return lines[0] if len(lines) > 1 and metric in _STRICT else None
     return tail if metric == "choice" or not lines else lines[-1]
 
 
@@ -61,7 +72,12 @@ def _lines(text: str) -> list[str]:
     return [line for line in lines if line.strip("*-` ") and not line.endswith((":", ":**", "```"))]
 
 
+def _is_bare(line: str) -> bool:
+    return len(line.split()) <= _MAX_BARE_WORDS and not _STEP.match(line)
+
+
 def _plain(text: str) -> str:
+    text = re.sub(r"\\boxed\{([^{}]*)\}", r"\1", text)
     plain = re.sub(r"[*`\"'$\u201c\u201d]|\\\(|\\\)|```", "", text)
     return re.sub(r"\s+", " ", plain).strip().rstrip(".").strip()
 
@@ -85,7 +101,7 @@ def score_choice(answer: str, target: str) -> bool:
 
 def _score_label(answer: str, target: str, labels: tuple[str, ...]) -> bool:
     plain = _plain(answer).casefold()
-    for text in (plain, plain.split(". ")[-1], re.split(r"[.,]", plain)[0]):
+    for text in (plain, re.split(r"[.,]", plain)[0], plain.split(". ")[-1]):
         found = set(re.findall(rf"\b(?:{'|'.join(labels)})\b", text))
         if len(found) == 1:
             return found == {target}
@@ -105,7 +121,8 @@ def score_sentiment(answer: str, target: str) -> bool:
 def score_code(answer: str, target: str) -> bool:
     """Compare what the code prints, with case; quotes and a lead-in may stand around it."""
     plain = re.sub(r"\s*,\s*", ", ", _plain(answer))
-    return _plain(target) in {plain, _LEAD_IN.sub("", plain)}
+    quoted = [_plain(text) for text in _PRINTED.findall(answer)]
+    return _plain(target) in {plain, _LEAD_IN.sub("", plain), *quoted[-1:]}
 
 
 def score_string(answer: str, target: str) -> bool:
@@ -129,20 +146,37 @@ def score_short(answer: str, target: str) -> bool:
     """Accept a short answer that holds the target as whole words; ``|`` separates targets."""
     line = _plain(answer).casefold()
     if len(line.split()) > _MAX_SHORT_WORDS:
+        line = line.split(". ")[0]
+    if len(line.split()) > _MAX_SHORT_WORDS:
         return False
     edges = r"(?<![\w@])(?<!\w\.)(?<!\d[,:])%s(?![\w@])(?!\.\w)(?![,:]\d)"
     options = (re.escape(_plain(option).casefold()) for option in target.split("|"))
     return any(re.search(edges % option, line) for option in options)
 
 
+def score_extract(answer: str, target: str) -> bool:
+    """Accept a short answer with the target; a name has to open or close it.
+
+    So a copied sentence that happens to hold the name is not accepted.
+    """
+    if not target.isalpha():
+        return score_short(answer, target)
+    option = re.escape(_plain(target).casefold())
+    edges = rf"^(?:the )?{option}(?!\w)|(?<!\w){option}(?: dollars)?$"
+    return score_short(answer, target) and bool(re.search(edges, _plain(answer).casefold()))
+
+
 def score_json(answer: str, target: str) -> bool:
-    """Compare parsed JSON values: the last fenced block, or the text from { to }."""
-    fences = _FENCE.findall(answer)
-    text = fences[-1] if fences else answer[answer.find("{") : answer.rfind("}") + 1]
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError:
-        return False
+    """Compare the last JSON object of the answer by value."""
+    decoder = json.JSONDecoder()
+    found: object = None
+    position = answer.find("{")
+    while position >= 0:
+        try:
+            found, position = decoder.raw_decode(answer, position)
+        except json.JSONDecodeError:
+            position += 1
+        position = answer.find("{", position)
     return json.dumps(found, sort_keys=True) == json.dumps(json.loads(target), sort_keys=True)
 
 
@@ -154,6 +188,7 @@ SCORERS: dict[str, Callable[[str, str], bool]] = {
     "code": score_code,
     "string": score_string,
     "short_answer": score_short,
+    "extract": score_extract,
     "json": score_json,
 }
 

@@ -34,7 +34,7 @@ def test_unknown_importer() -> None:
 
 def test_unknown_option(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match="field 'colour': .* 'routerdc' has no such option; it has t"
+        ConfigError, match=r"field 'colour': .* 'routerdc' has no such option; it has t"
     ):
         import_table("routerdc", tmp_path, colour="red")
     with pytest.raises(ConfigError, match="'routerbench' has no such option; it has none"):

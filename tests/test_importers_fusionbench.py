@@ -193,6 +193,12 @@ def test_a_broken_csv(tmp_path: Path, content: bytes, message: str) -> None:
         import_table("fusionbench", path)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("\ufefftask_name,query,llm,performance\nt,q,m,1\n".encode())
+    assert import_table("fusionbench", path).quality[0, 0] == 1.0
+
+
 def test_a_truncated_parquet(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pl.DataFrame([line("a?", "m")]).write_parquet(path)

@@ -52,7 +52,7 @@ def test_routerbench_pickle_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "routerbench_0shot.pkl"
     path.write_bytes(b"cos\nabort\n(tR.")
     with pytest.raises(
-        FormatError, match=r"is a pickle, which can run code .* read_pickle\('router"
+        FormatError, match=r"is a pickle, which can run code .*read_pickle\('router"
     ):
         import_table("routerbench", path)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.table import OutcomeTable
 
-__all__ = ["Contest", "Entry", "baseline_entries"]
+__all__ = ["Contest", "Entry", "baseline_entries", "oracle_entry"]
 
 _MIXTURES = 11
 
@@ -82,9 +82,9 @@ class Contest:
     def of(cls, table: OutcomeTable, seed: int, test_share: float) -> Self:
         """Splits a table; near-duplicates stay on one side."""
         split = table.split(test=test_share, seed=seed)
-        rows = np.nonzero(table.queries["query_id"].is_in(split.test.queries["query_id"].implode()))[0]
-        cost = np.nan_to_num(split.train.arm_cost_usd(), nan=np.inf)
-        order = np.lexsort((np.asarray(table.arm_names), split.train.arm_quality(), cost))
+        rows = np.nonzero(
+            table.queries["query_id"].is_in(split.test.queries["query_id"].implode())
+        )[0]
         return cls(
             seed=seed,
             train=split.train,
@@ -92,7 +92,7 @@ class Contest:
             test_rows=rows,
             normaliser=Normaliser().fit(split.train),
             best_single=split.train.best_single(),
-            cheapest=int(order[0]),
+            cheapest=split.train.cheapest(),
         )
 
     def reward(self, table: OutcomeTable, policy: Policy) -> FloatArray:
@@ -124,7 +124,7 @@ def baseline_entries(contest: Contest, policies: Sequence[Policy]) -> dict[str, 
         entries[router.name] = entry
     entries["task_best"] = _task_best(contest, policies)
     entries["zero"] = _zero(contest, policies)
-    entries["oracle"] = _oracle(contest, policies)
+    entries["oracle"] = oracle_entry(contest, policies)
     return entries
 
 
@@ -148,7 +148,7 @@ def _task_best(contest: Contest, policies: Sequence[Policy]) -> Entry:
 
 
 def _mixed(weights: FloatArray, values: FloatArray) -> FloatArray:
-    """weights @ values where values may be -inf under a weight of 0."""
+    """Weights @ values where values may be -inf under a weight of 0."""
     finite = np.where(np.isfinite(values), values, 0.0)
     hidden = weights @ ~np.isfinite(values) > 0
     return np.where(hidden, -np.inf, weights @ finite)
@@ -183,7 +183,7 @@ def _mean(values: FloatArray) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def _oracle(contest: Contest, policies: Sequence[Policy]) -> Entry:
+def oracle_entry(contest: Contest, policies: Sequence[Policy]) -> Entry:
     """Per query the arm with the best observed reward; ties go to the cheapest."""
     entry = Entry("oracle")
     test = contest.test

@@ -1,18 +1,18 @@
 """Every error that FusionFactory raises on purpose.
 
-    FusionFactoryError
-    ├── InputError               data or arguments from outside cannot be used (exit code 2)
-    │   ├── TableError           an outcome table is malformed
-    │   ├── FormatError          a file to import is malformed
-    │   ├── ConfigError          fusionfactory.toml or an option is wrong
-    │   ├── PolicyError          a policy cannot be applied to these estimates
-    │   ├── UnknownNameError     no router, encoder, importer ... of that name
-    │   └── RouterFileError      a saved router is damaged, too new or incomplete
-    ├── NotFittedError           a router or encoder is used before `fit`
-    ├── UnsupportedError         the method cannot do what was asked (says what can)
-    ├── MissingExtraError        an optional dependency is absent (names the install line)
-    ├── EncoderError             an encoder or its endpoint failed
-    └── StoreError               the store cannot be read or written
+FusionFactoryError
+├── InputError               data or arguments from outside cannot be used (exit code 2)
+│   ├── TableError           an outcome table is malformed
+│   ├── FormatError          a file to import is malformed
+│   ├── ConfigError          fusionfactory.toml or an option is wrong
+│   ├── PolicyError          a policy cannot be applied to these estimates
+│   ├── UnknownNameError     no router, encoder, importer ... of that name
+│   └── RouterFileError      a saved router is damaged, too new or incomplete
+├── NotFittedError           a router or encoder is used before `fit`
+├── UnsupportedError         the method cannot do what was asked (says what can)
+├── MissingExtraError        an optional dependency is absent (names the install line)
+├── EncoderError             an encoder or its endpoint failed
+└── StoreError               the store cannot be read or written
 """
 
 from __future__ import annotations

@@ -7,14 +7,16 @@ fitted attributes end in `_`. State is JSON plus named arrays, never pickle.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
 from fusionfactory.errors import NotFittedError, RouterFileError
 from fusionfactory.types import Arm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 __all__ = ["LOADERS", "Estimator", "Json", "Tensors"]
 
@@ -47,7 +49,8 @@ class Estimator:
     @classmethod
     def param_names(cls) -> list[str]:
         """Names of the constructor's keyword parameters."""
-        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
 
     def params(self) -> dict[str, Any]:
         """The constructor's parameters as they were given."""
@@ -94,9 +97,11 @@ class Estimator:
             raise RouterFileError(msg) from error
 
 
-def _pack(value: Any, path: str, tensors: Tensors) -> Json:  # noqa: ANN401
+def _pack(value: Any, path: str, tensors: Tensors) -> Json:  # noqa: ANN401, PLR0911  one return per kind of value
     if isinstance(value, Estimator):
-        fitted = {n: _pack(getattr(value, n), f"{path}{n}.", tensors) for n in value._fitted_names()}
+        fitted = {
+            n: _pack(getattr(value, n), f"{path}{n}.", tensors) for n in value._fitted_names()
+        }
         params = {n: _pack(v, f"{path}{n}.", tensors) for n, v in value.params().items()}
         return {"$": value.kind, "name": value.name, "params": params, "fitted": fitted}
     if isinstance(value, np.ndarray):
@@ -118,7 +123,7 @@ def _pack(value: Any, path: str, tensors: Tensors) -> Json:  # noqa: ANN401
     raise TypeError(msg)
 
 
-def _unpack(spec: Json, tensors: Mapping[str, np.ndarray]) -> Any:  # noqa: ANN401
+def _unpack(spec: Json, tensors: Mapping[str, np.ndarray]) -> Any:  # noqa: ANN401, PLR0911
     if isinstance(spec, list):
         return [_unpack(item, tensors) for item in spec]
     if not isinstance(spec, dict):

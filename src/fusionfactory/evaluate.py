@@ -9,32 +9,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from fusionfactory.contest import Contest, Entry, baseline_entries
+from fusionfactory.contest import Contest, baseline_entries
 from fusionfactory.encoders import Encoder, make_encoder
 from fusionfactory.errors import PolicyError, TableError
 from fusionfactory.intervals import Bootstrap
 from fusionfactory.leaderboard import leaderboard
-from fusionfactory.metrics import apgr, curve
+from fusionfactory.metrics import mean_or_nan
 from fusionfactory.policy import Policy
 from fusionfactory.pricing import NOMINAL_OUTPUT_TOKENS, with_nominal_costs
-from fusionfactory.routers import BASE_ROUTERS, PAPER, Router, make_router
-from fusionfactory.routers.frontier import sweep, trade_offs
+from fusionfactory.routers import BASE_ROUTERS, PAPER, make_router
+from fusionfactory.trial import run_router
 
 if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
-    from fusionfactory.types import Estimates, FloatArray
+    from fusionfactory.types import FloatArray
 
-__all__ = ["DEFAULT_SCENARIOS", "Evaluation", "evaluate", "run_router"]
+__all__ = ["DEFAULT_SCENARIOS", "Evaluation", "clean", "evaluate"]
 
 DEFAULT_SCENARIOS = ("performance", "balance", "cost", "judge")
-_TIMED_DECISIONS = 50
-_CALIBRATION_BINS = 10
 
-Progress = Callable[[str], None]
+Progress: TypeAlias = Callable[[int, int, str], None]
+"""Called with steps done, steps in all, and what comes next."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +83,13 @@ def evaluate(
         encoder: Default encoder of the routers that take one.
         test_share: Share of queries tested on.
         draws: Bootstrap resamples.
-        progress: Called with a line at every step.
+        progress: Called before every fit with steps done, steps in all, and a label.
 
     Raises:
         TableError: The table is too small, or has fewer than two arms.
         PolicyError: A scenario's name is unknown, or no scenario can be run.
     """
-    if len(table.arms) < 2:  # noqa: PLR2004
+    if len(table.arms) < 2:
         msg = f"only one arm ({table.arm_names[0]}): there is nothing to route between"
         raise TableError(msg, field="llm")
     if seeds < 1:
@@ -100,7 +99,8 @@ def evaluate(
     table = _with_costs(table)
     policies, skipped = _applicable([Policy.parse(name) for name in scenarios], table)
     bootstrap = Bootstrap(table.groups(), draws)
-    report = progress or (lambda _: None)
+    passes = len({policy.judge for policy in policies})
+    steps = _Steps(progress, passes * seeds * len(routers))
     boards: dict[str, list[dict[str, Any]]] = {}
     details: dict[str, Any] = {}
     for judged in (False, True):
@@ -109,7 +109,7 @@ def evaluate(
             continue
         subject = table.judged() if judged else table
         contests = [
-            _contest(subject, routers, chosen, seed, encoder, test_share, report)
+            _contest(subject, routers, chosen, seed, encoder, test_share, steps)
             for seed in range(seeds)
         ]
         for policy in chosen:
@@ -121,66 +121,16 @@ def evaluate(
     return Evaluation(facts, order, skipped, details)
 
 
-def run_router(
-    router: Router, contest: Contest, policies: Sequence[Policy], features: FloatArray | None
-) -> Entry:
-    """Fits a router on a contest's train side and records what it does on the test side.
+@dataclass
+class _Steps:
+    report: Progress | None
+    total: int
+    done: int = 0
 
-    Args:
-        router: Unfitted. One that is bound to a policy is fitted again for each.
-        contest: The split and its normalisation.
-        policies: To choose by.
-        features: (n, d) encoded test queries; None to hand over the texts.
-    """
-    queries = contest.test.texts if features is None else features
-    entry = Entry(router.name)
-    for policy in policies if router.policy_bound else [None]:
-        start = time.perf_counter()
-        router.fit(contest.train, policy)
-        entry.fit_s += time.perf_counter() - start
-        start = time.perf_counter()
-        estimates = router.estimate(queries)
-        for chosen in [policy] if policy else policies:
-            entry.picks[chosen.name] = router.choose(estimates, chosen)
-        entry.route_us_per_query = 1e6 * (time.perf_counter() - start) / len(contest.test)
-        if policy is None:
-            _describe(entry, router, estimates, contest)
-    entry.decide_p50_ms = _decision_latency(router, queries, policies[-1])
-    return entry
-
-
-def _describe(entry: Entry, router: Router, estimates: Estimates, contest: Contest) -> None:
-    """Curve, gap recovered and calibration of a router that estimates quality."""
-    test = contest.test
-    first = next(iter(entry.picks.values()))
-    fixed = all(np.array_equal(first, picks) for picks in entry.picks.values())
-    if router.uses_features or not fixed:
-        picks = sweep(estimates, trade_offs(estimates.cost_usd)) if test.has_costs else first[None]
-        entry.points = curve(test.quality, test.cost_usd, picks)
-        pair = [contest.cheapest, contest.best_single]
-        gain = estimates.quality[:, pair[1]] - estimates.quality[:, pair[0]]
-        entry.apgr = apgr(test.quality[:, pair], gain)
-        entry.calibration = _calibration(estimates.quality, test.quality)
-
-
-def _calibration(expected: FloatArray, observed: FloatArray) -> list[list[float]]:
-    """Bins of equal count: mean expected quality, mean observed quality, cells."""
-    known = ~np.isnan(observed)
-    x, y = expected[known], observed[known]
-    order = np.argsort(x, kind="stable")
-    bins = [part for part in np.array_split(order, _CALIBRATION_BINS) if part.size]
-    return [[float(x[part].mean()), float(y[part].mean()), float(part.size)] for part in bins]
-
-
-def _decision_latency(router: Router, queries: Sequence[str] | FloatArray, policy: Policy) -> float:
-    """Median milliseconds of `decide` for one query, given its features if there are any."""
-    seconds = []
-    for i in range(min(_TIMED_DECISIONS, len(queries))):
-        one = queries[i : i + 1]
-        start = time.perf_counter()
-        router.decide(one, policy)
-        seconds.append(time.perf_counter() - start)
-    return 1e3 * float(np.median(seconds))
+    def next(self, label: str) -> None:
+        if self.report:
+            self.report(self.done, self.total, label)
+        self.done += 1
 
 
 class _Encoded(Encoder):
@@ -206,13 +156,13 @@ def _contest(
     seed: int,
     encoder: str,
     test_share: float,
-    progress: Progress,
+    steps: _Steps,
 ) -> Contest:
     contest = Contest.of(table, seed, test_share)
     contest.entries.update(baseline_entries(contest, policies))
     encoded: dict[str, _Encoded] = {}
     for spec in routers:
-        progress(f"seed {seed}: {spec}")
+        steps.next(f"seed {seed}: {spec}")
         router = make_router(spec, encoder=encoder, seed=seed)
         features = None
         if router.uses_features:
@@ -290,12 +240,11 @@ def _facts(
 
 
 def _details(table: OutcomeTable, contests: Sequence[Contest]) -> dict[str, Any]:
-    """For the report: the first seed's curves, shares and calibration, and the whole table's means."""
+    """For the report: the first seed's curves, shares and calibration; the table's means."""
     first = contests[0]
     tasks = table.tasks
     names = sorted(set(tasks.tolist()))
-    heat = [[float(np.nanmean(c)) if (~np.isnan(c)).any() else None for c in table.quality[tasks == t].T]
-            for t in names]  # fmt: skip
+    heat = [[mean_or_nan(column) for column in table.quality[tasks == name].T] for name in names]
     shares: dict[str, Any] = {}
     for spec, entry in first.entries.items():
         if spec in {"oracle", "zero"}:

@@ -161,8 +161,11 @@ def _query_texts(frame: pl.DataFrame) -> pl.Series:
         return frame["query"]
     pairs = frame.select(pl.col("task_name").alias("task"), "query")
     direct = pairs.filter(~think).unique()
-    tail = pl.col("query").str.strip_chars_end().alias("tail")
-    tails = direct.sort("task", "query").unique(["task", tail], keep="first", maintain_order=True)
+    tails = (
+        direct.sort("task", "query")
+        .select("task", pl.col("query").str.strip_chars_end().alias("tail"), loose="query")
+        .unique(["task", "tail"], keep="first", maintain_order=True)
+    )
     found = (
         pairs.filter(think)
         .unique()
@@ -174,7 +177,7 @@ def _query_texts(frame: pl.DataFrame) -> pl.Series:
         .with_columns(pl.col("short").str.strip_chars_end().alias("tail"))
         .join(direct.select("task", short="query", exact=True), on=["task", "short"], how="left")
         .join(direct.with_columns(same=True), on=["task", "query"], how="left")
-        .join(tails.select("task", tail, loose="query"), on=["task", "tail"], how="left")
+        .join(tails, on=["task", "tail"], how="left")
         .select(
             "task",
             "query",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fusionfactory.policy import Policy
     from fusionfactory.types import FloatArray
 
-__all__ = ["BASELINE_ROWS", "leaderboard"]
+__all__ = ["BASELINE_ROWS", "leaderboard", "leaderboard_row"]
 
 BASELINE_ROWS = ("best_single", "task_best", "random", "cheapest", "dearest", "zero", "oracle")
 
@@ -32,16 +32,17 @@ def leaderboard(
     arm's, `ci95_reward` the same of reward; `cost_usd` is USD per query; `entropy` is in bits.
     """
     specs = list(contests[0].entries)
-    rows = [_row(spec, contests, policy, bootstrap) for spec in specs]
+    rows = [leaderboard_row(spec, contests, policy, bootstrap) for spec in specs]
     routers = [row for row in rows if row["router"] not in BASELINE_ROWS]
     routers.sort(key=lambda row: -np.nan_to_num(row["reward"], nan=-np.inf))
     named = {row["router"]: row for row in rows}
     return routers + [named[name] for name in BASELINE_ROWS]
 
 
-def _row(
+def leaderboard_row(
     spec: str, contests: Sequence[Contest], policy: Policy, bootstrap: Bootstrap
 ) -> dict[str, Any]:
+    """One row; every contest needs the entries of `spec` and of `oracle`."""
     per_seed = [_seed_row(contest, contest.entries[spec], policy) for contest in contests]
     row: dict[str, Any] = {"router": spec}
     for key in per_seed[0]:
@@ -103,8 +104,7 @@ def _seed_row(contest: Contest, entry: Entry, policy: Policy) -> dict[str, float
         "perf_gain": float(points[:, 1].max()) / best_quality - 1 if best_quality else float("nan"),
         "cost_save": metrics.cost_save(points, best_quality, best_cost),
         "cost_save_1pt": metrics.cost_save(points, best_quality, best_cost, POINT),
-        "aiq": metrics.aiq(points, (float(arms[contest.cheapest, 0]), float(arms[contest.cheapest, 1])),
-                           float(np.nanmax(arms[:, 0])) if test.has_costs else float("nan")),
+        "aiq": metrics.aiq(points, arms[contest.cheapest], float(arms[:, 0].max())),
         "apgr": entry.apgr,
         "pareto_dist": _pareto_distance(contest, points),
         "gain_at_best": mean / best_quality - 1 if best_quality else float("nan"),

@@ -20,6 +20,7 @@ __all__ = [
     "curve",
     "gap_closed",
     "hull",
+    "mean_or_nan",
     "pareto_distance",
     "pareto_mask",
     "selection_entropy",
@@ -61,16 +62,16 @@ def _turns_up(a: FloatArray, b: FloatArray, c: FloatArray) -> bool:
     return bool((b[1] - a[1]) * (c[0] - a[0]) <= (c[1] - a[1]) * (b[0] - a[0]))
 
 
-def aiq(points: FloatArray, cheapest: tuple[float, float], dearest_cost: float) -> float:
+def aiq(points: FloatArray, cheapest: FloatArray, dearest_cost: float) -> float:
     """Average improvement in quality: area under the hull over a cost range / the range.
 
     Args:
         points: (s, 2) the router's curve; points outside the range count by their hull inside it.
-        cheapest: Cost and quality of the cheapest arm, where the range begins; any router can mix
-            with it, so it belongs to every hull.
-        dearest_cost: Where the range ends.
+        cheapest: (2,) cost and quality of the cheapest arm, where the range begins; any router can
+            mix with it, so it belongs to every hull.
+        dearest_cost: Where the range ends; NaN where costs are unknown.
     """
-    low, high = cheapest[0], dearest_cost
+    low, high = float(cheapest[0]), dearest_cost
     if not high > low:
         return float("nan")
     upper = hull(np.vstack([points, cheapest]))
@@ -130,7 +131,7 @@ def pareto_mask(points: FloatArray) -> BoolArray:
     cost, quality = points[:, 0], points[:, 1]
     cheaper = (cost[None] <= cost[:, None]) & (quality[None] >= quality[:, None])
     strictly = (cost[None] < cost[:, None]) | (quality[None] > quality[:, None])
-    return ~(cheaper & strictly).any(axis=1)
+    return np.asarray(~(cheaper & strictly).any(axis=1))
 
 
 def pareto_distance(points: FloatArray, frontier: FloatArray, spans: FloatArray) -> float:

@@ -1,4 +1,4 @@
-"""How quality and cost trade: the paper's scenarios, a price of quality, a budget, cost ceilings."""
+"""How quality and cost trade: the paper's scenarios, a price of quality, budgets, ceilings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 
 from fusionfactory.errors import PolicyError
 from fusionfactory.estimator import Estimator
-from fusionfactory.types import Estimates, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusionfactory.table import OutcomeTable
+    from fusionfactory.types import Estimates, FloatArray, IntArray
 
 __all__ = ["SCENARIOS", "Normaliser", "Policy", "choose"]
 
@@ -68,7 +68,7 @@ class Normaliser(Estimator):
     def reward(
         self, quality: FloatArray, cost_usd: FloatArray, tasks: NDArray[np.str_], policy: Policy
     ) -> FloatArray:
-        """alpha * normalised quality - beta * normalised cost, elementwise.
+        """Alpha * normalised quality - beta * normalised cost, elementwise.
 
         Args:
             quality: (n,) or (n, m).
@@ -79,7 +79,7 @@ class Normaliser(Estimator):
         weights = self.one_hot(tasks)
         slopes = np.stack(self.slopes(weights, len(quality)), axis=1)
         low = weights @ self.ranges_[:, [0, 2]]
-        if quality.ndim == 2:  # noqa: PLR2004
+        if quality.ndim == 2:
             slopes, low = slopes[:, None, :], low[:, None, :]
         gain = policy.alpha * (quality - low[..., 0]) * slopes[..., 0]
         if policy.beta == 0:

@@ -273,14 +273,16 @@ class OutcomeTable:
     def groups(self) -> IntArray:
         """(n,) group numbers: queries whose normalised texts are equal share one.
 
-        Normalised: lower case, runs of anything but letters and digits as one space. Numbers follow
-        the sorted texts, so they do not depend on the order of rows.
+        Numbers follow the sorted texts, so they do not depend on the order of rows.
         """
-        text = pl.col("query").str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", " ")
-        stripped = text.str.strip_chars()
-        key = pl.when(stripped == "").then(pl.col("query")).otherwise(stripped)
-        ranks = self.queries.select(key.rank("dense").alias("rank"))["rank"]
+        ranks = self.queries.select(_normal_text().rank("dense").alias("rank"))["rank"]
         return ranks.to_numpy().astype(np.int64) - 1
+
+    def text_digests(self) -> NDArray[np.uint64]:
+        """(n,) 64-bit digests of the normalised texts, to find a query again without keeping it."""
+        texts = self.queries.select(_normal_text().alias("text"))["text"].to_list()
+        digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
+        return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
     def split(self, *, test: float = 0.3, validation: float = 0.0, seed: int = 0) -> TableSplit:
         """Splits by query at random, near-duplicates (`groups`) on one side.
@@ -353,6 +355,11 @@ class OutcomeTable:
         names = np.asarray(self.arm_names)
         return int(np.lexsort((names, cost, -np.nan_to_num(quality, nan=-np.inf)))[0])
 
+    def cheapest(self) -> int:
+        """Column of the arm with the lowest mean cost; the worse arm where costs are equal."""
+        cost = np.nan_to_num(self.arm_cost_usd(), nan=np.inf)
+        return int(np.lexsort((np.asarray(self.arm_names), self.arm_quality(), cost))[0])
+
     def fingerprint(self) -> str:
         """SHA-256 of the content, whatever the order of rows and columns.
 
@@ -383,6 +390,13 @@ class OutcomeTable:
                 digest.update(np.array([len(text) for text in encoded], dtype=np.int64).tobytes())
                 digest.update(b"".join(encoded))
         return digest.hexdigest()
+
+
+def _normal_text() -> pl.Expr:
+    """Lower case, runs of anything but letters and digits as one space; raw if nothing is left."""
+    text = pl.col("query").str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", " ")
+    text = text.str.strip_chars()
+    return pl.when(text == "").then(pl.col("query")).otherwise(text)
 
 
 def adjusted_means(values: FloatArray) -> FloatArray:

@@ -62,6 +62,18 @@ class Encoder(Estimator, ABC):
         """
 
 
+    def blocks(self, width: int) -> list[tuple[str, int]]:
+        """Kinds of columns from left to right, and how many of each.
+
+        Args:
+            width: Columns of an encoded row.
+
+        Returns:
+            Pairs such as `("semantic", 384)`; kinds are semantic, words, characters and surface.
+        """
+        return [("semantic", width)]
+
+
 def check_texts(texts: Sequence[str]) -> list[str]:
     """The texts as a list that can be written as UTF-8; half surrogate pairs become `?`.
 

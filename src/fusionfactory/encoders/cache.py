@@ -168,8 +168,8 @@ class EmbeddingCache:
             yield self._connection
         except sqlite3.OperationalError as error:
             msg = (
-                f"cannot use the embedding cache {self.path}: {error}. Set FUSIONFACTORY_CACHE to a "
-                "folder that can be written to, or make the encoder with cache=False"
+                f"cannot use the embedding cache {self.path}: {error}. Set FUSIONFACTORY_CACHE to "
+                "a folder that can be written to, or make the encoder with cache=False"
             )
             raise EncoderError(msg) from error
         except sqlite3.DatabaseError as error:

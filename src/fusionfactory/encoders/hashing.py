@@ -56,7 +56,9 @@ class HashingEncoder(Encoder):
         texts = check_texts(texts)
         if not texts:
             return np.zeros((0, self.dim), dtype=np.float32)
-        rows: FloatArray = self._hasher.transform([_features(clip_text(text)) for text in texts]).toarray()
+        rows: FloatArray = self._hasher.transform(
+            [_features(clip_text(text)) for text in texts]
+        ).toarray()
         rows = np.sign(rows) * np.sqrt(np.abs(rows))
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
         rows /= np.where(norms > 0, norms, 1.0)

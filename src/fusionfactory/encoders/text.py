@@ -8,7 +8,7 @@ import numpy as np
 
 from fusionfactory.encoders.base import Encoder, check_texts
 from fusionfactory.encoders.ngrams import NgramProjection, clip_text
-from fusionfactory.encoders.surface import surface_features
+from fusionfactory.encoders.surface import SURFACE_NAMES, surface_features
 from fusionfactory.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["TextEncoder"]
 
 _CLIP = 5.0
+_ANALYSIS_WEIGHT = 5.0
 _SMALLEST_SPREAD = 1e-6
 
 
 class TextEncoder(Encoder):
-    """Columns of three kinds, each with mean 0 and deviation 1 over the training texts.
+    """Columns of three kinds, each with mean 0 over the training texts, clipped to [-5, 5].
 
     The first `word_dims` are a latent semantic analysis of words and pairs of words, the next
-    `char_dims` one of character n-grams, the rest `surface.SURFACE_NAMES`. Values lie in [-5, 5].
-    Of a text over 8,000 characters the first 6,000 and the last 2,000 are read.
+    `char_dims` one of character n-grams; both times 5, so that their common directions count more
+    than their rare ones. The rest are `surface.SURFACE_NAMES` with deviation 1. `widths` tells the
+    three apart. Of a text over 8,000 characters the first 6,000 and the last 2,000 are read.
 
     Args:
         word_dims: Columns for words at most; fewer for fewer texts.
@@ -39,7 +41,8 @@ class TextEncoder(Encoder):
         words_: Fitted `NgramProjection`.
         chars_: Fitted `NgramProjection`.
         mean_: (d,) float32 of the training texts.
-        spread_: (d,) float32 deviation of the training texts; 1 where a column is constant.
+        spread_: (d,) float32 by which columns are divided: 1/5, or the deviation of a surface
+            feature over the training texts, 1 where it is constant.
     """
 
     name: ClassVar[str] = "text"
@@ -80,9 +83,27 @@ class TextEncoder(Encoder):
             part.fit(clipped)
         raw = self._raw(texts)
         spread = raw.std(axis=0)
+        spread = np.where(spread > _SMALLEST_SPREAD, spread, 1.0)
+        spread[: raw.shape[1] - self.widths[2]] = 1 / _ANALYSIS_WEIGHT
         self.mean_ = raw.mean(axis=0).astype(np.float32)
-        self.spread_ = np.where(spread > _SMALLEST_SPREAD, spread, 1.0).astype(np.float32)
+        self.spread_ = spread.astype(np.float32)
         return self
+
+    @property
+    def widths(self) -> tuple[int, int, int]:
+        """Columns of the three kinds: words, characters, surface.
+
+        Raises:
+            NotFittedError: Before `fit`.
+        """
+        self.check_fitted()
+        analyses = (self.words_.components_.shape[1], self.chars_.components_.shape[1])
+        return (*analyses, len(SURFACE_NAMES) if self.surface else 0)
+
+    def blocks(self, width: int) -> list[tuple[str, int]]:
+        """Words, characters and surface; see `Encoder.blocks`."""
+        kinds = zip(("words", "characters", "surface"), self.widths, strict=True)
+        return [(kind, columns) for kind, columns in kinds if columns]
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """Returns (n, d) float32 in [-5, 5].

@@ -18,6 +18,7 @@ VOCABULARY_SHA256 = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992
 """Of `vocab.txt` of bert-base-uncased (Apache-2.0), which all-MiniLM-L6-v2 shares."""
 
 _FILE = "bert_uncased_vocab.txt.gz"
+_UNKNOWN = {"unk_token": "[UNK]"}
 _CLS, _SEP = ("[CLS]", 101), ("[SEP]", 102)
 
 
@@ -35,7 +36,7 @@ def bert_tokenizer(max_tokens: int) -> Any:  # noqa: ANN401  tokenizers is optio
         raise EncoderError(msg)
     words = raw.decode().removesuffix("\n").split("\n")
     vocabulary = {word: i for i, word in enumerate(words)}
-    made = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]"))
+    made = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, **_UNKNOWN))
     made.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
     made.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
     made.post_processor = tokenizers.processors.TemplateProcessing(
@@ -56,7 +57,7 @@ def file_tokenizer(path: Path, max_tokens: int) -> Any:  # noqa: ANN401  tokeniz
     tokenizers = _tokenizers()
     try:
         made = tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # noqa: BLE001  the library raises bare Exception
+    except Exception as error:  # the library raises bare Exception
         msg = f"cannot read the tokenizer {path}: {error}"
         raise EncoderError(msg) from error
     made.no_padding()

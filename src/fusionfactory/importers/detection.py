@@ -25,6 +25,7 @@ _BY_KEYS = (
     ({"query", "model_name"}, "llmrouter"),
 )
 _CUT_HEAD = 65_536
+_HEAD_ROWS = 1_000
 
 
 def detect(path: str | Path) -> str:
@@ -79,7 +80,7 @@ def _head(path: Path) -> str:
 
 
 def _detect_columns(path: Path) -> str | None:
-    frame = read_frame(path)
+    frame = read_frame(path, head=_HEAD_ROWS)
     names = set(frame.columns)
     if {"task_name", "query", "llm"} <= names:
         return "fusionbench"

@@ -20,12 +20,15 @@ JsonObject: TypeAlias = dict[str, Any]
 _PICKLES = (".pkl", ".pickle", ".joblib")
 
 
-def read_frame(path: Path, columns: Collection[str] | None = None) -> pl.DataFrame:
+def read_frame(
+    path: Path, columns: Collection[str] | None = None, *, head: int | None = None
+) -> pl.DataFrame:
     """Reads CSV (every column as text) or Parquet.
 
     Args:
         path: A `.csv` or `.parquet` file.
         columns: Only these, where they are there.
+        head: Only this many rows from the start.
 
     Raises:
         FormatError: The file is absent, damaged or of another kind.
@@ -36,11 +39,13 @@ def read_frame(path: Path, columns: Collection[str] | None = None) -> pl.DataFra
         if suffix == ".parquet":
             names = list(pl.read_parquet_schema(path))
             wanted = names if columns is None else [name for name in names if name in columns]
-            return pl.read_parquet(path, columns=wanted, glob=False, hive_partitioning=False)
+            return pl.read_parquet(
+                path, columns=wanted, n_rows=head, glob=False, hive_partitioning=False
+            )
         if suffix == ".csv":
             names = pl.read_csv(path, n_rows=0, infer_schema=False, glob=False).columns
             wanted = names if columns is None else [name for name in names if name in columns]
-            return pl.read_csv(path, columns=wanted, infer_schema=False, glob=False)
+            return pl.read_csv(path, columns=wanted, n_rows=head, infer_schema=False, glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = next(iter(str(error).splitlines()), "damaged")
         msg = f"cannot be read as {suffix[1:]} ({reason}); is it complete?"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 
-
 from fusionfactory.encoders import Encoder, make_encoder
 from fusionfactory.errors import PolicyError, TableError, UnsupportedError
 from fusionfactory.estimator import Estimator
@@ -15,11 +14,14 @@ from fusionfactory.policy import SCENARIOS, Normaliser, Policy, choose
 from fusionfactory.routers.cost import CostModel
 from fusionfactory.routers.frontier import Frontier
 from fusionfactory.routers.linear import solve_ridge
+from fusionfactory.routers.views import Views
 from fusionfactory.types import Arm, Decision, Estimates, FloatArray, IntArray
 from fusionfactory.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from fusionfactory.table import OutcomeTable
 
@@ -47,17 +49,24 @@ class Router(Estimator, ABC):
 
     kind: ClassVar[str] = "router"
     uses_features: ClassVar[bool] = True
+    cost_model: ClassVar[type[CostModel]] = CostModel
+    trades_off: ClassVar[bool] = True
+    """Whether the choice follows the estimates and the policy; not so for fixed baselines."""
 
     encoder: str | Encoder
     seed: int
     arms_: tuple[Arm, ...]
     encoder_: Encoder
     normaliser_: Normaliser
+    views_: Views
     cost_: CostModel
     frontier_: Frontier
     task_coef_: FloatArray
     task_intercept_: FloatArray
     fingerprint_: str
+    seen_: NDArray[np.uint64]
+    best_single_: int
+    cheapest_: int
     metrics_: dict[str, float]
 
     def __init__(self, *, encoder: str | Encoder = "text", seed: int = 0) -> None:
@@ -82,18 +91,27 @@ class Router(Estimator, ABC):
             raise TableError(msg, field="performance")
         unscored = [a for a, share in table.coverage().items() if not share]
         if unscored:
-            msg = f"no outcome of {unscored[0]!r} is scored: score it, or leave it out by select_arms"
+            msg = (
+                f"no outcome of {unscored[0]!r} is scored: score it, or leave it out by select_arms"
+            )
             raise TableError(msg, field="arms")
         if self.policy_bound and policy is None:
-            msg = f"the paper's recipe of {self.name!r} takes its labels under a policy: give fit one"
+            msg = (
+                f"the paper's recipe of {self.name!r} takes its labels under a policy: give fit one"
+            )
             raise PolicyError(msg)
         self.reset()
         self.arms_ = table.arms
         self.fingerprint_ = table.fingerprint()
+        self.seen_ = table.text_digests()
+        self.best_single_ = table.best_single()
+        self.cheapest_ = table.cheapest()
         self.metrics_ = {}
         self.normaliser_ = Normaliser().fit(table)
         features = self._fit_encoder(table)
-        self.cost_ = CostModel().fit(features, table)
+        if self.uses_features:
+            self.views_ = Views().fit(features, self.encoder_)
+        self.cost_ = self.cost_model().fit(features, table)
         self.task_coef_, self.task_intercept_ = solve_ridge(
             features, self.normaliser_.one_hot(table.tasks)
         )
@@ -139,7 +157,7 @@ class Router(Estimator, ABC):
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
         """(n, m) expected quality of (n, d) encoded queries."""
 
-    def _estimate_std(self, features: FloatArray) -> FloatArray | None:  # noqa: ARG002
+    def _estimate_std(self, features: FloatArray) -> FloatArray | None:
         """(n, m) standard deviation of the estimates, where the method knows one."""
         return None
 
@@ -201,7 +219,9 @@ class Router(Estimator, ABC):
             return np.asarray(estimates.quality.argmax(axis=1))
         if policy.budget_usd is not None:
             policy = self.frontier_.within(policy)
-        return choose(policy.utility(estimates, self.normaliser_), estimates.cost_usd, estimates.arms)
+        return choose(
+            policy.utility(estimates, self.normaliser_), estimates.cost_usd, estimates.arms
+        )
 
     def decide(self, queries: Queries, policy: Policy | None = None) -> list[Decision]:
         """One decision per query.
@@ -253,13 +273,11 @@ class Router(Estimator, ABC):
                 raise TableError(msg, field="arms")
             self.cost_.set_price(names.index(name), name, new_in, new_out)
             old = arms[names.index(name)]
-            arms[names.index(name)] = Arm(
-                old.model, old.strategy, new_in, new_out, old.description
-            )
+            arms[names.index(name)] = Arm(old.model, old.strategy, new_in, new_out, old.description)
         self.arms_ = tuple(arms)
         return self
 
-    def add_arm(self, arm: Arm, outcomes: OutcomeTable | None = None) -> Self:  # noqa: ARG002
+    def add_arm(self, arm: Arm, outcomes: OutcomeTable | None = None) -> Self:
         """Adds an arm without a refit.
 
         Args:

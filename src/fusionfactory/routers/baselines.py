@@ -1,4 +1,4 @@
-"""What every router must beat: one arm for all, the cheapest, the dearest, chance, the task's best."""
+"""What every router must beat: one arm for all, chance, the best arm of the task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import Estimates, FloatArray, IntArray
 
-__all__ = ["BestSingleRouter", "CheapestRouter", "DearestRouter", "FixedRouter", "RandomRouter", "TaskRouter"]
+__all__ = [
+    "BestSingleRouter",
+    "CheapestRouter",
+    "DearestRouter",
+    "FixedRouter",
+    "RandomRouter",
+    "TaskRouter",
+]
 
 
 class FixedRouter(Router):
@@ -27,6 +34,7 @@ class FixedRouter(Router):
     """
 
     uses_features = False
+    trades_off = False
 
     chosen_: int
     means_: FloatArray
@@ -34,7 +42,7 @@ class FixedRouter(Router):
     def __init__(self, *, seed: int = 0) -> None:
         super().__init__(seed=seed)
 
-    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:  # noqa: ARG002
+    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
         self.means_ = table.arm_quality()
         self.chosen_ = self._pick(table)
 
@@ -45,7 +53,7 @@ class FixedRouter(Router):
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
         return np.tile(self.means_, (len(features), 1))
 
-    def choose(self, estimates: Estimates, policy: Policy) -> IntArray:  # noqa: ARG002
+    def choose(self, estimates: Estimates, policy: Policy) -> IntArray:
         """(n,) times the one arm."""
         return np.full(len(estimates), self.chosen_)
 
@@ -60,29 +68,22 @@ class BestSingleRouter(FixedRouter):
 
 
 class CheapestRouter(FixedRouter):
-    """The arm with the lowest mean training cost; the worst-ranked name where none is known."""
+    """The arm with the lowest mean training cost; the worse one where costs are equal."""
 
     name = "cheapest"
 
     def _pick(self, table: OutcomeTable) -> int:
-        return _by_cost(table)[0]
+        return table.cheapest()
 
 
 class DearestRouter(FixedRouter):
-    """The arm with the highest mean training cost."""
+    """The arm with the highest mean training cost; the better one where costs are equal."""
 
     name = "dearest"
 
     def _pick(self, table: OutcomeTable) -> int:
-        return _by_cost(table)[-1]
-
-
-def _by_cost(table: OutcomeTable) -> list[int]:
-    """Columns from cheap to dear; unknown costs last but never first or dearest if any is known."""
-    cost = table.arm_cost_usd()
-    order = np.lexsort((np.asarray(table.arm_names), cost))
-    known = [int(i) for i in order if not np.isnan(cost[i])]
-    return known or [int(i) for i in order]
+        cost = np.nan_to_num(table.arm_cost_usd(), nan=-np.inf)
+        return int(np.lexsort((np.asarray(table.arm_names), -table.arm_quality(), -cost))[0])
 
 
 class RandomRouter(Router):
@@ -94,19 +95,20 @@ class RandomRouter(Router):
 
     name = "random"
     uses_features = False
+    trades_off = False
 
     means_: FloatArray
 
     def __init__(self, *, seed: int = 0) -> None:
         super().__init__(seed=seed)
 
-    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:  # noqa: ARG002
+    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
         self.means_ = table.arm_quality()
 
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
         return np.tile(self.means_, (len(features), 1))
 
-    def choose(self, estimates: Estimates, policy: Policy) -> IntArray:  # noqa: ARG002
+    def choose(self, estimates: Estimates, policy: Policy) -> IntArray:
         """(n,) uniform draws."""
         rng = np.random.default_rng(self.seed)
         return rng.integers(len(self.arms_), size=len(estimates))
@@ -127,7 +129,7 @@ class TaskRouter(Router):
 
     quality_: FloatArray
 
-    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:  # noqa: ARG002
+    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
         self.quality_ = task_quality(table, self.normaliser_.one_hot(table.tasks))
 
     def _estimate_quality(self, features: FloatArray) -> FloatArray:

@@ -51,10 +51,10 @@ class ClusterRouter(Router):
         self.sharpness = sharpness
         self.prior = prior
 
-    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:  # noqa: ARG002
+    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
         from sklearn.cluster import KMeans
 
-        unit = unit_rows(features)
+        unit = unit_rows(self.views_.metric(features))
         distinct = len(np.unique(unit, axis=0))
         model = KMeans(min(self.clusters, distinct), n_init=4, random_state=self.seed).fit(unit)
         self.centers_ = np.asarray(model.cluster_centers_, dtype=np.float32)
@@ -64,7 +64,7 @@ class ClusterRouter(Router):
         self.quality_ = (total + self.prior * table.arm_quality()) / (count + self.prior)
 
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
-        near = unit_rows(features) @ self.centers_.T
+        near = unit_rows(self.views_.metric(features)) @ self.centers_.T
         distance = (self.centers_**2).sum(axis=1) - 2.0 * near
         cut = np.partition(distance, min(self.nearest, len(self.centers_)) - 1, axis=1)
         cut = cut[:, min(self.nearest, len(self.centers_)) - 1, None]

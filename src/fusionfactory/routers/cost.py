@@ -47,7 +47,7 @@ class CostModel(Estimator):
         self.floor_ = np.fmax(np.fmin.reduce(amounts, axis=0, initial=np.inf), _LEAST)
         self.ceiling_ = np.fmax.reduce(amounts, axis=0, initial=-np.inf)
         self.known_ = np.isfinite(self.ceiling_)
-        self.coef_, self.intercept_ = solve_ridge(features, np.log(np.maximum(amounts, _LEAST)))
+        self._learn(features, np.log(np.maximum(amounts, _LEAST)))
         self.smear_ = np.ones(amounts.shape[1])
         guess = np.where(np.isnan(amounts), np.nan, self._raw(features))
         known = self.known_
@@ -55,22 +55,41 @@ class CostModel(Estimator):
         self.smear_[known] /= np.maximum(np.nanmean(guess[:, known], axis=0), _LEAST)
         return self
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no arm's cost was ever seen."""
+        return not bool(self.known_.any())
+
     def add_arm(self, features: FloatArray, table: OutcomeTable) -> None:
         """Appends the arms of another table, fitted on its queries."""
         other = CostModel().fit(features, table)
-        for name in ("prices_", "by_tokens_", "floor_", "ceiling_", "known_", "intercept_", "smear_"):
+        for name in (
+            "prices_",
+            "by_tokens_",
+            "floor_",
+            "ceiling_",
+            "known_",
+            "intercept_",
+            "smear_",
+        ):
             setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
         self.coef_ = np.concatenate([self.coef_, other.coef_], axis=1)
 
+    def _learn(self, features: FloatArray, logs: FloatArray) -> None:
+        self.coef_, self.intercept_ = solve_ridge(features, logs)
+
+    def _logs(self, features: FloatArray) -> FloatArray:
+        return np.asarray(features @ self.coef_ + self.intercept_)
+
     def _raw(self, features: FloatArray) -> FloatArray:
-        logs = features @ self.coef_ + self.intercept_
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.clip(np.exp(logs), self.floor_, np.fmax(self.ceiling_, self.floor_))
+            amounts = np.exp(self._logs(features))
+            return np.asarray(np.clip(amounts, self.floor_, np.fmax(self.ceiling_, self.floor_)))
 
     def predict(self, features: FloatArray) -> FloatArray:
         """(n, m) expected USD per query and arm; NaN where an arm's cost was never seen."""
         amounts = np.where(self.known_, self._raw(features) * self.smear_, np.nan)
-        amounts = amounts.reshape(len(features), -1, 2)
+        amounts = amounts.reshape(len(features), len(self.prices_), 2)
         by_tokens = (amounts * np.nan_to_num(self.prices_)).sum(axis=2)
         return np.asarray(np.where(self.by_tokens_, by_tokens, amounts[:, :, 0]))
 
@@ -83,7 +102,9 @@ class CostModel(Estimator):
         old = self.prices_[arm]
         if not self.by_tokens_[arm]:
             if not np.nansum(old) > 0:
-                msg = f"arm {name!r} had neither tokens nor prices in training: fit again with either"
+                msg = (
+                    f"arm {name!r} had neither tokens nor prices in training: fit again with either"
+                )
                 raise UnsupportedError(msg)
             self.smear_[2 * arm] *= (input_price + output_price) / float(np.nansum(old))
         self.prices_[arm] = input_price, output_price

@@ -30,7 +30,9 @@ def bradley_terry(wins: FloatArray) -> FloatArray:
     games = wins + wins.T
     strength = np.ones(len(wins))
     for _ in range(_MAX_ROUNDS):
-        updated = wins.sum(axis=1) / np.maximum((games / (strength[:, None] + strength)).sum(axis=1), 1e-300)
+        updated = wins.sum(axis=1) / np.maximum(
+            (games / (strength[:, None] + strength)).sum(axis=1), 1e-300
+        )
         updated /= np.exp(np.log(updated).mean())
         done = np.abs(np.log(updated / strength)).max() < _TOLERANCE
         strength = updated
@@ -63,7 +65,7 @@ class EloRouter(Router):
         super().__init__(encoder=encoder, seed=seed)
         self.prior = prior
 
-    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:  # noqa: ARG002
+    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
         if len(self.arms_) == 1:
             self.strength_ = np.zeros((len(self.normaliser_.tasks_), 1))
             self.line_ = np.array([0.0, float(np.nanmean(table.quality))])
@@ -77,7 +79,9 @@ class EloRouter(Router):
         known = ~np.isnan(means)
         centred = means - np.nanmean(means, axis=1, keepdims=True)
         spread = float((self.strength_[known] ** 2).sum())
-        slope = float((self.strength_[known] * centred[known]).sum()) / spread if spread > 0 else 0.0
+        slope = (
+            float((self.strength_[known] * centred[known]).sum()) / spread if spread > 0 else 0.0
+        )
         self.line_ = np.array([max(slope, 0.0), float(np.nanmean(table.quality))])
 
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
@@ -100,4 +104,6 @@ def _column_means(values: FloatArray) -> FloatArray:
     seen = ~np.isnan(values)
     count = seen.sum(axis=0)
     total = np.where(seen, values, 0.0).sum(axis=0)
-    return np.divide(total, count, out=np.full(values.shape[1], np.nan), where=count > 0)
+    return np.asarray(
+        np.divide(total, count, out=np.full(values.shape[1], np.nan), where=count > 0)
+    )

@@ -54,7 +54,7 @@ class FactorRouter(Router):
         self.penalty = penalty
         self.max_steps = max_steps
 
-    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:  # noqa: ARG002
+    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
         from scipy.optimize import minimize
 
         self.mean_ = features.mean(axis=0)
@@ -85,7 +85,9 @@ class FactorRouter(Router):
             ]
             return float(value), np.concatenate([part.ravel() for part in slope])
 
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": self.max_steps})
+        found = minimize(
+            loss, start, jac=True, method="L-BFGS-B", options={"maxiter": self.max_steps}
+        )
         self.demand_, self.ability_, self.easiness_ = _parts(found.x, d, m, r)
 
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
@@ -95,4 +97,8 @@ class FactorRouter(Router):
 
 
 def _parts(theta: FloatArray, d: int, m: int, r: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    return theta[: d * r].reshape(d, r), theta[d * r : (d + m) * r].reshape(m, r), theta[(d + m) * r :]
+    return (
+        theta[: d * r].reshape(d, r),
+        theta[d * r : (d + m) * r].reshape(m, r),
+        theta[(d + m) * r :],
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from fusionfactory.routers.base import Router
 from fusionfactory.table import complete
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fusionfactory.encoders import Encoder
     from fusionfactory.policy import Policy
     from fusionfactory.table import OutcomeTable
@@ -54,7 +56,9 @@ class Forest(Estimator):
         self.max_features = max_features
         self.seed = seed
 
-    def fit(self, features: FloatArray, targets: FloatArray, guides: FloatArray | None = None) -> Forest:
+    def fit(
+        self, features: FloatArray, targets: FloatArray, guides: FloatArray | None = None
+    ) -> Forest:
         """Grows the trees.
 
         Args:
@@ -80,7 +84,9 @@ class Forest(Estimator):
         self.roots_ = np.cumsum([0] + [tree.node_count for tree in grown[:-1]]).astype(np.int32)
         self.depth_ = max(tree.max_depth for tree in grown)
         leaf = [tree.children_left < 0 for tree in grown]
-        self.feature_ = np.concatenate([np.where(e, 0, t.feature) for e, t in zip(leaf, grown, strict=True)])
+        self.feature_ = np.concatenate(
+            [np.where(e, 0, t.feature) for e, t in zip(leaf, grown, strict=True)]
+        )
         self.feature_ = self.feature_.astype(np.int32)
         self.threshold_ = np.concatenate(
             [np.where(e, np.inf, t.threshold) for e, t in zip(leaf, grown, strict=True)]
@@ -105,7 +111,7 @@ class Forest(Estimator):
         return self
 
     def _leaf_values(
-        self, features: FloatArray, targets: FloatArray, grown: list, filled: FloatArray
+        self, features: FloatArray, targets: FloatArray, grown: list[Any], filled: FloatArray
     ) -> FloatArray:
         width = targets.shape[1]
         if not np.isnan(targets).any():
@@ -122,6 +128,21 @@ class Forest(Estimator):
             np.add.at(count, leaves, seen)
         prior = 1.0
         return ((total + prior * fallback) / (count + prior)).astype(np.float32)
+
+    @classmethod
+    def mean(cls, members: Sequence[Forest]) -> Forest:
+        """One forest that predicts the mean of several of equal size."""
+        merged = members[0].clone()
+        starts = np.cumsum([0] + [len(member.feature_) for member in members[:-1]])
+        pairs = list(zip(members, starts, strict=True))
+        merged.roots_ = np.concatenate([m.roots_ + start for m, start in pairs]).astype(np.int32)
+        merged.children_ = np.concatenate([m.children_ + start for m, start in pairs])
+        merged.children_ = merged.children_.astype(np.int32)
+        merged.feature_ = np.concatenate([member.feature_ for member in members])
+        merged.threshold_ = np.concatenate([member.threshold_ for member in members])
+        merged.value_ = np.concatenate([member.value_ for member in members])
+        merged.depth_ = max(member.depth_ for member in members)
+        return merged
 
     def predict(self, features: FloatArray) -> FloatArray:
         """(n, k) mean over the trees."""
@@ -170,7 +191,7 @@ class TreesRouter(Router):
         self.min_leaf = min_leaf
         self.max_features = max_features
 
-    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:  # noqa: ARG002
+    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
         forest = Forest(
             trees=self.trees,
             min_leaf=self.min_leaf,

@@ -52,6 +52,9 @@ def sweep(estimates: Estimates, worth_usd: FloatArray) -> IntArray:
 class Frontier(Estimator):
     """Mean expected cost at every price of quality, learned on a sample of queries."""
 
+    worth_usd_: FloatArray
+    spend_usd_: FloatArray
+
     def fit(self, estimates: Estimates) -> Frontier:
         """Sweeps the price of quality; without known costs the frontier is empty."""
         self.reset()
@@ -80,7 +83,9 @@ class Frontier(Estimator):
         affordable = np.nonzero(self.spend_usd_ <= budget)[0]
         if not affordable.size:
             least = self.spend_usd_.min() * 1000
-            msg = f"the cheapest choice costs {least:.4g} USD per 1,000 queries, over {policy.name!r}"
+            msg = (
+                f"the cheapest choice costs {least:.4g} USD per 1,000 queries, over {policy.name!r}"
+            )
             raise PolicyError(msg)
         worth = float(self.worth_usd_[affordable[-1]])
         if np.isinf(worth):

@@ -57,7 +57,7 @@ class KNNRouter(Router):
         self.recipe = recipe
 
     def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
-        self.bank_ = unit_rows(features)
+        self.bank_ = unit_rows(self.views_.metric(features))
         self.prior_ = table.arm_quality()
         self.values_ = self._targets(table, policy).astype(np.float32)
         if self.policy_bound:
@@ -65,7 +65,7 @@ class KNNRouter(Router):
             self.values_ = np.eye(len(self.arms_), dtype=np.float32)[best]
 
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
-        queries = unit_rows(features)
+        queries = unit_rows(self.views_.metric(features))
         parts = [self._chunk(queries[i : i + _CHUNK]) for i in range(0, len(queries), _CHUNK)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.arms_)))
 
@@ -106,7 +106,7 @@ class KNNRouter(Router):
             raise TableError(msg, field="performance")
         column = column.rows(scored)
         features = self.encode(column.texts)
-        unit = unit_rows(features)
+        unit = unit_rows(self.views_.metric(features))
         self.values_ = np.pad(self.values_, ((0, 0), (0, 1)), constant_values=np.nan)
         similarity = unit @ self.bank_.T
         same, known = similarity.argmax(axis=1), similarity.max(axis=1) > 1.0 - _SAME

@@ -35,15 +35,19 @@ def solve_ridge(
     for index in range(patterns.shape[1]):
         rows, columns = patterns[:, index], np.nonzero(group.ravel() == index)[0]
         if rows.any():
-            found = _solve(features[rows].astype(np.float64), targets[np.ix_(rows, columns)], alphas)
+            found = _solve(
+                features[rows].astype(np.float64), targets[np.ix_(rows, columns)], alphas
+            )
             coef[:, columns], intercept[columns] = found
     return coef, intercept
 
 
-def _solve(x: FloatArray, y: FloatArray, alphas: tuple[float, ...]) -> tuple[FloatArray, FloatArray]:
+def _solve(
+    x: FloatArray, y: FloatArray, alphas: tuple[float, ...]
+) -> tuple[FloatArray, FloatArray]:
     x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
     x, y = x - x_mean, y - y_mean
-    if not x.size or len(x) < 3:  # noqa: PLR2004  nothing to learn a slope from
+    if not x.size or len(x) < 3:
         return np.zeros((x.shape[1], y.shape[1])), y_mean
     values, vectors = np.linalg.eigh(x.T @ x)
     keep = values > values[-1] * 1e-10

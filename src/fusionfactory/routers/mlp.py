@@ -65,7 +65,7 @@ class Network(Estimator):
             alpha=self.alpha,
             learning_rate_init=self.learning_rate,
             max_iter=self.max_epochs,
-            early_stopping=len(features) >= 50,  # noqa: PLR2004  too few to hold a tenth out
+            early_stopping=len(features) >= 50,
             n_iter_no_change=8,
             random_state=self.seed,
         )

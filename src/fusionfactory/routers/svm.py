@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from fusionfactory.types import FloatArray
 
 __all__ = ["SVMRouter"]
+
+_MAX_ITERATIONS = 1000
 
 
 class SVMRouter(Router):
@@ -49,19 +52,22 @@ class SVMRouter(Router):
         self.recipe = recipe
 
     def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.svm import LinearSVR
 
         targets = self._targets(table, policy)
         scale = np.sqrt(float((features.astype(np.float64) ** 2).sum(axis=1).mean())) or 1.0
-        loss, c = ("squared_epsilon_insensitive", self.c)
-        if self.policy_bound:
-            loss, scale = "epsilon_insensitive", 1.0
+        loss = "epsilon_insensitive" if self.policy_bound else "squared_epsilon_insensitive"
         self.coef_ = np.zeros((features.shape[1], len(self.arms_)))
         self.intercept_ = np.zeros(len(self.arms_))
         for arm in range(len(self.arms_)):
             seen = ~np.isnan(targets[:, arm])
-            model = LinearSVR(C=c, loss=loss, dual="auto", random_state=self.seed, max_iter=5000)
-            model.fit(features[seen] / scale, targets[seen, arm])
+            model = LinearSVR(
+                C=self.c, loss=loss, dual="auto", random_state=self.seed, max_iter=_MAX_ITERATIONS
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.fit(features[seen] / scale, targets[seen, arm])
             self.coef_[:, arm] = model.coef_ / scale
             self.intercept_[arm] = float(np.ravel(model.intercept_)[0])
 

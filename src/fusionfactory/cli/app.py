@@ -1,0 +1,80 @@
+"""The `fusionfactory` command: finds the verb, reads the settings, turns errors into exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from fusionfactory.config import read_config
+from fusionfactory.errors import FusionFactoryError
+from fusionfactory.version import __version__
+
+__all__ = ["cli", "main"]
+
+_VERBS = {
+    "demo": "Run the whole loop on the bundled log.",
+    "init": "Write a commented fusionfactory.toml.",
+    "import": "Read other tools' logs and tables.",
+    "evaluate": "Fit and compare routers on a table of outcomes.",
+    "fit": "Fit one router and save it.",
+    "test": "Test a saved router on held-out outcomes.",
+    "route": "Decide which arm answers a query.",
+    "report": "Turn an evaluation into an HTML or Markdown report.",
+}
+_INTERRUPTED = 130
+
+
+class _Verbs(click.Group):
+    """Imports a verb's module only when it is called, so that `--help` stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        module = import_module(f"fusionfactory.cli.{cmd_name}_verb")
+        command = module.command
+        assert isinstance(command, click.Command)  # noqa: S101  one per module
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", type=click.Path(path_type=Path), help="Settings [fusionfactory.toml].")
+@click.version_option(__version__, prog_name="fusionfactory")
+@click.pass_context
+def cli(ctx: click.Context, config: Path | None) -> None:
+    """Turns the log of many LLMs into better and cheaper answers.
+
+    Start with: fusionfactory demo
+    """
+    ctx.default_map = read_config(config).default_map()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits: 0 good, 1 failed, 2 wrong use."""
+    try:
+        cli.main(arguments, prog_name="fusionfactory", standalone_mode=False,
+                 auto_envvar_prefix="FUSIONFACTORY")  # fmt: skip
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(_INTERRUPTED)
+    except FusionFactoryError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,113 @@
+"""`fusionfactory evaluate`: fits and compares routers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fusionfactory.cli.output import (
+    console,
+    json_option,
+    print_leaderboard,
+    progress_bar,
+    read_table,
+    write_json,
+)
+from fusionfactory.report import check_suffix, write_report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fusionfactory.evaluate import Evaluation
+
+__all__ = ["command", "print_evaluation"]
+
+
+def _names(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Lets `--router a,b --router c` mean three; `knn:k=20,seed=1` is one."""
+    found: list[str] = []
+    for value in values:
+        for part in value.split(","):
+            continues = found and ((":" in found[-1] and "=" in part) or part.startswith("max:"))
+            if continues:
+                found[-1] += f",{part}"
+            elif part.strip():
+                found.append(part.strip())
+    return tuple(found)
+
+
+@click.command(
+    "evaluate", epilog="Example: fusionfactory evaluate log.parquet --router stack,knn --seeds 3"
+)
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--router", multiple=True, callback=_names, metavar="A,B",
+              help="Routers: stack, knn:k=20, knn-paper [those of the base install].")  # fmt: skip
+@click.option("--scenario", multiple=True, callback=_names, metavar="S",
+              help="performance, balance, cost, judge, price:USD, budget:USD [four].")  # fmt: skip
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Splits.")
+@click.option("--encoder", default="text", show_default=True, help="Default text encoder.")
+@click.option("--test-share", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+              default=0.3, show_default=True, help="Share of queries tested on.")  # fmt: skip
+@click.option("--format", "format_name", help="Format of TABLE [found from the file].")
+@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a report.")
+@json_option
+def command(
+    table: Path,
+    router: tuple[str, ...],
+    scenario: tuple[str, ...],
+    seeds: int,
+    encoder: str,
+    test_share: float,
+    format_name: str | None,
+    html_path: Path | None,
+    json_path: str | None,
+) -> None:
+    """Fits routers on one part of TABLE and compares them on the rest."""
+    from fusionfactory.evaluate import DEFAULT_SCENARIOS, evaluate
+    from fusionfactory.routers import BASE_ROUTERS, PAPER
+
+    if html_path:
+        check_suffix(html_path)
+    where = console(json_path)
+    outcomes = read_table(table, format_name)
+    with progress_bar(where) as progress:
+        found = evaluate(
+            outcomes,
+            router or (*BASE_ROUTERS, *PAPER),
+            scenarios=scenario or DEFAULT_SCENARIOS,
+            seeds=seeds,
+            encoder=encoder,
+            test_share=test_share,
+            progress=progress,
+        )
+    print_evaluation(where, found)
+    if json_path:
+        write_json(found.to_json(), json_path)
+    if html_path:
+        write_report(found.to_json(), html_path)
+        where.print(f"report: {html_path}")
+
+
+def print_evaluation(where: Console, evaluation: Evaluation) -> None:
+    """Facts, one leaderboard per scenario, and what was left out."""
+    content = evaluation.to_json()
+    facts = content["table"]
+    where.print(
+        f"{facts['queries']} queries x {facts['arms']} arms, {facts['tasks']} tasks; "
+        f"{facts['observed_share']:.1%} of the cells scored; tested on {facts['test_queries']} "
+        f"queries, {facts['seeds']} split(s), encoder {facts['encoder']}"
+    )
+    if facts["cost_basis"] == "nominal":
+        where.print(
+            "[yellow]The table has prices but neither costs nor token counts: costs are nominal "
+            f"(list prices x (characters/4 in, {facts['nominal_output_tokens']:.0f} out)).[/]"
+        )
+    for name, rows in content["scenarios"].items():
+        where.print()
+        print_leaderboard(where, name, rows, has_costs=facts["cost_basis"] != "missing")
+        best = rows[0]
+        where.print(f"{best['router']}: {best['verdict']}.")
+    for name, reason in content["skipped"].items():
+        where.print(f"[yellow]{name} was skipped: {reason}.[/]")

@@ -1,0 +1,63 @@
+"""`fusionfactory fit`: fits one router, measures it on held-out queries and saves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fusionfactory.cli.output import console, json_option, read_table, write_json
+from fusionfactory.policy import Policy
+
+__all__ = ["command"]
+
+
+@click.command("fit", epilog="Example: fusionfactory fit log.parquet --router stack --out router/")
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--router", default="stack", show_default=True, help="Router, such as knn:k=20.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Directory to write.")
+@click.option("--encoder", default="text", show_default=True, help="Text encoder.")
+@click.option("--seed", default=0, show_default=True, help="Of the router and the hold-out.")
+@click.option("--holdout", type=click.FloatRange(0, 1, max_open=True), default=0.2,
+              show_default=True, help="Share of queries to measure on; 0 fits on all.")  # fmt: skip
+@click.option("--policy", help="Trade-off whose labels the paper's recipes learn.")
+@click.option("--format", "format_name", help="Format of TABLE [found from the file].")
+@json_option
+def command(
+    table: Path,
+    router: str,
+    out: Path,
+    encoder: str,
+    seed: int,
+    holdout: float,
+    policy: str | None,
+    format_name: str | None,
+    json_path: str | None,
+) -> None:
+    """Fits a router on the outcomes in TABLE and saves it in a directory."""
+    from fusionfactory.holdout import measure
+    from fusionfactory.routers import make_router, save_router
+
+    trade_off = Policy.parse(policy) if policy else None
+    made = make_router(router, encoder=encoder, seed=seed)
+    outcomes = read_table(table, format_name)
+    if trade_off is not None and trade_off.judge:
+        outcomes = outcomes.judged()
+    if holdout:
+        split = outcomes.split(test=holdout, seed=seed)
+        made.fit(split.train, trade_off).calibrate(split.test)
+        row = measure(made, split.test, trade_off or Policy.parse("performance"))
+        keys = ("quality", "cost_usd", "gap_closed", "cost_save_1pt")
+        made.metrics_ = {key: float(row[key]) for key in keys if row[key] is not None}
+    else:
+        made.fit(outcomes, trade_off)
+    save_router(made, out)
+    facts = {"router": made.name, "out": str(out), "arms": [arm.name for arm in made.arms_],
+             "queries": len(outcomes), "holdout": holdout, "metrics": made.metrics_}  # fmt: skip
+    if json_path:
+        write_json(facts, json_path)
+    if json_path != "-":
+        measured = ", ".join(f"{key} {value:.4g}" for key, value in made.metrics_.items())
+        console().print(
+            f"{made.name} saved in {out}" + (f"; held out: {measured}" if measured else "")
+        )

@@ -1,0 +1,60 @@
+"""`fusionfactory test`: measures a saved router on outcomes that it has not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fusionfactory.cli.output import console, json_option, print_leaderboard, read_table, write_json
+from fusionfactory.evaluate import clean
+from fusionfactory.policy import Policy
+
+if TYPE_CHECKING:
+    from fusionfactory.routers import Router
+
+__all__ = ["command"]
+
+
+@click.command("test", epilog="Example: fusionfactory test router/ fresh.parquet --policy balance")
+@click.argument("router", type=click.Path(path_type=Path))
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--policy", multiple=True, help="Trade-offs [performance, balance, cost].")
+@click.option("--format", "format_name", help="Format of TABLE [found from the file].")
+@json_option
+def command(
+    router: Path,
+    table: Path,
+    policy: tuple[str, ...],
+    format_name: str | None,
+    json_path: str | None,
+) -> None:
+    """Tests the router saved in ROUTER on the outcomes in TABLE.
+
+    Queries that the router was fitted on, by normalised text, are left out.
+    """
+    from fusionfactory.holdout import measure, unseen
+    from fusionfactory.routers import load_router
+
+    loaded = load_router(router)
+    outcomes = read_table(table, format_name)
+    fresh, seen = unseen(loaded, outcomes)
+    names = policy or _default_policies(loaded)
+    policies = [Policy.parse(name) for name in names]
+    scenarios = {p.name: [clean(measure(loaded, fresh, p))] for p in policies}
+    facts = {"queries": len(fresh), "queries_seen_in_training": seen, "router": loaded.name}
+    where = console(json_path)
+    if seen:
+        where.print(f"[yellow]{seen} queries were seen in training and are left out.[/]")
+    for name, rows in scenarios.items():
+        print_leaderboard(where, name, rows, has_costs=fresh.has_costs)
+    if json_path:
+        write_json({"table": facts, "scenarios": scenarios}, json_path)
+
+
+def _default_policies(router: Router) -> tuple[str, ...]:
+    bound = getattr(router, "policy_name_", None)
+    if bound:
+        return (bound,)
+    return ("performance",) if router.cost_.is_empty else ("performance", "balance", "cost")

@@ -1,0 +1,254 @@
+"""What a report is made of: `Evaluation.to_json()`, read back and checked.
+
+Unknown keys are ignored, NaN and infinities become None, and anything else unexpected is a
+`FormatError` that names its key.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+from fusionfactory.errors import FormatError
+from fusionfactory.leaderboard import BASELINE_ROWS
+
+__all__ = ["ArmFacts", "Details", "Document", "Point", "Row", "TableFacts", "TaskFacts", "read"]
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401  whatever stands in the file
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1 << 63:
+        msg = "is out of range"
+        raise ValueError(msg)
+    return value
+
+
+Number: TypeAlias = Annotated[float | None, BeforeValidator(_finite)]
+Count: TypeAlias = Annotated[int | None, BeforeValidator(_finite)]
+Point: TypeAlias = tuple[float, float]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+class Row(_Part):
+    """One line of a leaderboard; see `leaderboard.leaderboard` for the meaning and the units."""
+
+    router: str
+    quality: Number
+    cost_usd: Number
+    reward: Number
+    ci95: list[Number]
+    verdict: str
+    ci95_reward: list[Number] | None = None
+    gain: Number = None
+    gap_closed: Number = None
+    cost_save: Number = None
+    cost_save_1pt: Number = None
+    aiq: Number = None
+    apgr: Number = None
+    entropy: Number = None
+    top_share: Number = None
+    scored_share: Number = None
+    quality_sd: Number = None
+    fit_s: Number = None
+    route_us_per_query: Number = None
+    decide_p50_ms: Number = None
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this is one of the rows that every leaderboard holds."""
+        return self.router in BASELINE_ROWS
+
+    @property
+    def interval(self) -> Point | None:
+        """95 % interval of quality minus the best single arm's."""
+        return _pair(self.ci95)
+
+    @property
+    def reward_interval(self) -> Point | None:
+        """95 % interval of reward minus the best single arm's."""
+        return _pair(self.ci95_reward)
+
+    @property
+    def fully_scored(self) -> bool:
+        """Whether every pick was scored, so that means over picks can be compared."""
+        return self.scored_share is None or self.scored_share > 0.9995
+
+
+class TableFacts(_Part):
+    """Facts about the table, the protocol and its audit."""
+
+    queries: Count = None
+    arms: Count = None
+    tasks: Count = None
+    fingerprint: str = ""
+    cost_basis: str = ""
+    has_judge: bool | None = None
+    observed_share: Number = None
+    coverage: dict[str, Number] = {}
+    arms_without_scores: list[str] = []
+    near_duplicate_queries: Count = None
+    queries_in_train_and_test: Count = None
+    encoder: str = ""
+    seeds: Count = None
+    test_share: Number = None
+    train_queries: Count = None
+    test_queries: Count = None
+    nominal_output_tokens: Number = None
+
+
+class ArmFacts(_Part):
+    """An arm, with its means over the first seed's test side."""
+
+    name: str
+    quality: Number = None
+    cost_usd: Number = None
+    input_price: Number = None
+    output_price: Number = None
+
+
+class TaskFacts(_Part):
+    """A task and how many queries it has."""
+
+    name: str
+    queries: Count = None
+
+
+class Details(_Part):
+    """What the charts show."""
+
+    arms: list[ArmFacts] = []
+    tasks: list[TaskFacts] = []
+    task_quality: list[list[Number]] = []
+    shares: dict[str, list[list[int]]] = {}
+    curves: dict[str, list[list[Number]]] = {}
+    calibration: dict[str, list[list[Number]]] = {}
+    encode_us_per_query: dict[str, Number] = {}
+
+    @model_validator(mode="after")
+    def _shapes(self) -> Details:
+        shape = (len(self.tasks), len(self.arms))
+        if self.task_quality:
+            _matrix(self.task_quality, shape, "task_quality")
+        for router, counts in self.shares.items():
+            _matrix(counts, shape, f"shares.{router}")
+        for router, points in self.curves.items():
+            _matrix(points, (len(points), 2), f"curves.{router}")
+        for router, bins in self.calibration.items():
+            _matrix(bins, (len(bins), 3), f"calibration.{router}")
+        return self
+
+    def points(self, router: str) -> list[Point]:
+        """(USD per query, quality) along a router's curve, unknown points left out."""
+        return [(c, q) for c, q in self.curves.get(router, []) if c is not None and q is not None]
+
+
+class Document(_Part):
+    """An evaluation to report on."""
+
+    table: TableFacts
+    scenarios: dict[str, list[Row]]
+    skipped: dict[str, str] = {}
+    details: Details = Details()
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Document:
+        for name, rows in self.scenarios.items():
+            for row in rows:
+                for key, pair in (("ci95", row.ci95), ("ci95_reward", row.ci95_reward or [0, 0])):
+                    if len(pair) != 2:
+                        msg = f"scenarios.{name}: {key} of {row.router!r} needs two numbers"
+                        raise ValueError(msg)
+        if not any(self.scenarios.values()):
+            msg = "scenarios holds no leaderboard"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def first(self) -> str:
+        """Name of the first scenario, the one of the headline and of the shares."""
+        return next(name for name, rows in self.scenarios.items() if rows)
+
+    def routers(self, scenario: str) -> list[Row]:
+        """Rows of a scenario that are no baselines, best reward first."""
+        return [row for row in self.scenarios[scenario] if not row.is_baseline]
+
+    def row(self, scenario: str, router: str) -> Row | None:
+        """One row, None where it is absent."""
+        return next((row for row in self.scenarios[scenario] if row.router == router), None)
+
+    @cached_property
+    def router_names(self) -> list[str]:
+        """All routers but the baselines, best of the first scenario first."""
+        rows = (row.router for name in self.scenarios for row in self.routers(name))
+        return list(dict.fromkeys(rows))
+
+    @cached_property
+    def best_single_arm(self) -> int | None:
+        """Column of the best single arm of the first seed, by where its row sent the queries."""
+        totals = self.arm_totals("best_single")
+        return totals.index(max(totals)) if any(totals) else None
+
+    def arm_totals(self, router: str) -> list[int]:
+        """Test queries that a router sent to every arm."""
+        return [sum(column) for column in zip(*self.details.shares.get(router, []), strict=True)]
+
+    def gain(self, scenario: str, row: Row) -> float | None:
+        """Quality minus the best single arm's; None where the two means are not comparable."""
+        if row.gain is not None:
+            return row.gain
+        best = self.row(scenario, "best_single")
+        if best is None or best.quality is None or row.quality is None:
+            return None
+        return row.quality - best.quality if row.fully_scored and best.fully_scored else None
+
+
+def read(evaluation: Mapping[str, Any]) -> Document:
+    """Checks an evaluation in JSON form.
+
+    Raises:
+        FormatError: It is malformed; the message names the key.
+    """
+    if not isinstance(evaluation, Mapping):
+        msg = f"an evaluation is a JSON object, got {type(evaluation).__name__}"
+        raise FormatError(msg)
+    try:
+        return Document.model_validate(dict(evaluation))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        value = (
+            "" if first["type"] in {"missing", "value_error"} else f", got {_short(first['input'])}"
+        )
+        msg = f"{reason}{value}; is this what `evaluate --json` wrote?"
+        raise FormatError(msg, field=_path(first["loc"]) or None) from None
+
+
+def _pair(values: list[float | None] | None) -> Point | None:
+    if values is None or values[0] is None or values[1] is None:
+        return None
+    return values[0], values[1]
+
+
+def _matrix(rows: list[Any], shape: tuple[int, int], name: str) -> None:
+    if len(rows) != shape[0] or any(len(row) != shape[1] for row in rows):
+        widths = sorted({len(row) for row in rows})
+        msg = f"{name} has {len(rows)} rows of {widths} values, expected {shape[0]} of {shape[1]}"
+        raise ValueError(msg)
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return path.removeprefix(".")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,57 @@
+"""Reports on disk, their form chosen by the suffix."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusionfactory.errors import ConfigError
+from fusionfactory.report.document import read
+from fusionfactory.report.markdown import render_markdown
+from fusionfactory.report.page import render_html
+from fusionfactory.table import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["FORMS", "render_json", "write_report"]
+
+
+def render_json(evaluation: Mapping[str, Any]) -> str:
+    """The evaluation as indented JSON, NaN and infinities as null.
+
+    Raises:
+        FormatError: The evaluation is malformed; the message names the key.
+    """
+    read(evaluation)
+    plain = json.loads(json.dumps(dict(evaluation)), parse_constant=lambda _: None)
+    return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+FORMS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    ".html": render_html,
+    ".md": render_markdown,
+    ".json": render_json,
+}
+"""Suffix to renderer."""
+
+
+def write_report(evaluation: Mapping[str, Any], path: str | Path) -> None:
+    """Writes a report, all or nothing.
+
+    Args:
+        evaluation: `Evaluation.to_json()`.
+        path: Ends in .html, .md or .json.
+
+    Raises:
+        ConfigError: The suffix is none of these.
+        FormatError: The evaluation is malformed; the message names the key.
+    """
+    path = Path(path)
+    render = FORMS.get(path.suffix.lower())
+    if render is None:
+        msg = f"no report form has the suffix {path.suffix!r}; expected {', '.join(FORMS)}"
+        raise ConfigError(msg, file=path)
+    data = render(evaluation).encode("utf-8", errors="replace")
+    write_atomically(path, lambda target: target.write_bytes(data))

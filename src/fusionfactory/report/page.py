@@ -1,0 +1,200 @@
+"""The report as one HTML file that needs no network, no font, and no script to be read."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from fusionfactory.report.arms import arm_table, quality_ranking
+from fusionfactory.report.audit import audit, note_list
+from fusionfactory.report.calibration import calibration_plots
+from fusionfactory.report.columns import columns_of
+from fusionfactory.report.document import Document, read
+from fusionfactory.report.findings import Note, collapses, headline, notes, sentence
+from fusionfactory.report.heatmap import heat_map
+from fusionfactory.report.markup import Markup, join, tag
+from fusionfactory.report.pareto import has_costs, pareto_plots
+from fusionfactory.report.plotting import Series, swatch
+from fusionfactory.report.protocol import BASELINES, PROTOCOL
+from fusionfactory.report.shares import shown_routers, who_gets_what
+from fusionfactory.report.standings import standings
+from fusionfactory.report.summary import summary_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["render_html"]
+
+_NO_DETAILS = "The evaluation carries no details for this chart."
+
+
+def render_html(evaluation: Mapping[str, Any], *, title: str = "Routing report") -> str:
+    """One self-contained HTML file.
+
+    Args:
+        evaluation: `Evaluation.to_json()`.
+        title: Of the page.
+
+    Raises:
+        FormatError: The evaluation is malformed; the message names the key.
+    """
+    document = read(evaluation)
+    script = _asset("page.js")
+    sections = [
+        ("leaderboard", "Leaderboard", standings(document)),
+        ("pareto", "Cost and quality", _pareto(document)),
+        ("tasks", "Quality of every arm on every task", _tasks(document)),
+        ("shares", "Who gets what", _shares(document)),
+        ("calibration", "Calibration", _calibration(document)),
+        ("audit", "Coverage and leak audit", audit(document)),
+        ("reading", "How to read this", _reading(document)),
+    ]
+    links = (tag("a", name, href=f"#{key}") for key, name, _ in sections)
+    body = tag(
+        "body",
+        tag(
+            "header",
+            tag("h1", title),
+            _headline(document),
+            tag("nav", *links, aria_label="Sections"),
+        ),
+        tag(
+            "main",
+            *(tag("section", tag("h2", n), part, id=k, class_="part") for k, n, part in sections),
+        ),
+        tag("script", Markup(script)),
+    )
+    return f"<!doctype html>\n{tag('html', _head(title, script), body, lang='en')}\n"
+
+
+def _head(title: str, script: str) -> Markup:
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    return tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name_="color-scheme", content="light dark"),
+        tag("title", title),
+        tag("style", Markup(_asset("style.css"))),
+    )
+
+
+def _asset(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _headline(document: Document) -> Markup:
+    first, *others = headline(document)
+    heads, *rows = summary_rows(document)
+    table = tag(
+        "table",
+        tag("thead", tag("tr", *(tag("th", head, scope="col") for head in heads))),
+        tag(
+            "tbody",
+            *(
+                tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:]))
+                for row in rows
+            ),
+        ),
+        class_="summary",
+    )
+    return join(
+        tag("p", first, class_="lead"),
+        *(tag("p", text) for text in others),
+        tag("div", table, class_="scroll", tabindex="0"),
+        note_list(notes(document)),
+    )
+
+
+def _pareto(document: Document) -> Markup:
+    if not document.details.arms:
+        return tag("p", _NO_DETAILS)
+    if not has_costs(document):
+        return join(
+            tag("p", "No costs are known, so there is no cost axis: arms and routers by quality."),
+            quality_ranking(document),
+        )
+    seeds = ", first seed" if (document.table.seeds or 1) > 1 else ""
+    return join(
+        tag(
+            "p",
+            f"Means over the test side{seeds}. Up and left is better. Dots are arms; filled dots "
+            "are those that no other arm beats in both; the star and the dotted cross are the best "
+            "single arm. Coloured lines are the routers’ curves over all trade-offs. The thick "
+            "dashed line mixes arms without looking at the query (Zero router): a router below it "
+            "is worth nothing. A router without a curve is marked once per scenario. The quality "
+            "axis does not start at 0.",
+        ),
+        _legend(document),
+        pareto_plots(document),
+        arm_table(document),
+    )
+
+
+def _legend(document: Document) -> Markup:
+    items = (
+        tag("li", swatch(Series(number)), name, data_router=str(number))
+        for number, name in enumerate(document.router_names)
+    )
+    return tag("ul", *items, class_="key routers")
+
+
+def _tasks(document: Document) -> Markup:
+    if not document.details.task_quality:
+        return tag("p", _NO_DETAILS)
+    text = "Means over the whole table, train and test; arms by falling quality on the test side."
+    return join(tag("p", text), heat_map(document))
+
+
+def _shares(document: Document) -> Markup:
+    if not shown_routers(document):
+        return tag("p", _NO_DETAILS)
+    seeds = ", first seed" if (document.table.seeds or 1) > 1 else ""
+    warnings = [Note("warn", sentence(collapse)) for collapse in collapses(document)]
+    return join(
+        tag(
+            "p",
+            f"Test queries{seeds}, scenario {document.first}: what each router sends to each arm, "
+            "over all queries and by task. Numbers in the bars are those of the key.",
+        ),
+        note_list(warnings),
+        who_gets_what(document),
+    )
+
+
+def _calibration(document: Document) -> Markup:
+    if not any(document.details.calibration.get(name) for name in document.router_names):
+        return tag("p", "No router of this evaluation expects a quality that could be checked.")
+    return join(
+        tag(
+            "p",
+            "Every arm on every test query, in ten bins of equal count by the quality a router "
+            "expected: on the dashed line it came out as expected, below it the router was too "
+            "hopeful. The mean gap is the mean distance to that line.",
+        ),
+        calibration_plots(document),
+    )
+
+
+def _reading(document: Document) -> Markup:
+    items = (
+        item
+        for column in columns_of(document)
+        for item in (tag("dt", column.heading), tag("dd", column.meaning))
+    )
+    baselines = (
+        item
+        for name, meaning in BASELINES.items()
+        for item in (tag("dt", name), tag("dd", meaning))
+    )
+    return join(
+        tag("p", PROTOCOL),
+        tag("h3", "Figures"),
+        tag("dl", *items, class_="meanings"),
+        tag("h3", "Baselines"),
+        tag("dl", *baselines, class_="meanings"),
+    )

@@ -1,0 +1,75 @@
+"""Which task a query belongs to, and what that says of every arm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from fusionfactory.estimator import Estimator
+
+if TYPE_CHECKING:
+    from fusionfactory.table import OutcomeTable
+    from fusionfactory.types import FloatArray, IntArray
+
+__all__ = ["TaskHead", "task_labels"]
+
+_LEAST_QUERIES = 20
+
+
+def task_labels(table: OutcomeTable) -> IntArray:
+    """(n,) label numbers: task and domain where at least 20 queries share them, else the task."""
+    both = pl.struct(pl.col("task").fill_null(""), pl.col("domain").fill_null(""))
+    alone = pl.struct(pl.col("task").fill_null(""), pl.lit("").alias("domain"))
+    label = pl.when(pl.len().over(both) >= _LEAST_QUERIES).then(both).otherwise(alone)
+    ranks = table.queries.select(label.rank("dense").alias("rank"))["rank"]
+    return ranks.to_numpy().astype(np.int64) - 1
+
+
+class TaskHead(Estimator):
+    """Multinomial logistic regression of the task; its odds mix the tasks' mean qualities.
+
+    Args:
+        c: Inverse penalty.
+    """
+
+    coef_: FloatArray
+    intercept_: FloatArray
+    quality_: FloatArray
+
+    def __init__(self, *, c: float = 1.0) -> None:
+        self.c = c
+
+    def fit(self, features: FloatArray, labels: IntArray, quality: FloatArray) -> TaskHead:
+        """Learns from (n, d) features, (n,) labels and (n, m) complete qualities."""
+        import warnings
+
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
+        self.reset()
+        names = np.unique(labels)
+        self.quality_ = np.stack([quality[labels == name].mean(axis=0) for name in names])
+        self.coef_ = np.zeros((features.shape[1], len(names)))
+        self.intercept_ = np.zeros(len(names))
+        if len(names) < 2:  # noqa: PLR2004
+            return self
+        model = LogisticRegression(C=self.c, max_iter=200)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(features, labels)
+        coef, intercept = model.coef_.T, model.intercept_
+        if len(names) == 2:  # noqa: PLR2004  the binary model keeps one column
+            coef, intercept = (
+                np.hstack([-coef, coef]) / 2,
+                np.concatenate([-intercept, intercept]) / 2,
+            )
+        self.coef_, self.intercept_ = coef, intercept
+        return self
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """(n, m) expected quality."""
+        logits = features @ self.coef_ + self.intercept_
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray((odds / odds.sum(axis=1, keepdims=True)) @ self.quality_)

@@ -1,0 +1,142 @@
+"""The tables of a store, its version, and the way from older versions to this one.
+
+Version 1: the first. Version 2: `outcomes.propensity`.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from fusionfactory.errors import StoreError
+
+__all__ = [
+    "KEY",
+    "MIGRATIONS",
+    "SCHEMA_VERSION",
+    "arms",
+    "meta",
+    "outcomes",
+    "prepare",
+    "queries",
+    "scores",
+]
+
+SCHEMA_VERSION = 2
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    1: ("ALTER TABLE outcomes ADD COLUMN propensity DOUBLE PRECISION",),
+}
+"""Version to the statements that lead from it to the next."""
+
+_LOCK = 7_246_833  # any number: whoever opens a PostgreSQL store for the first time holds this lock
+_metadata = sa.MetaData()
+
+meta = sa.Table(
+    "meta",
+    _metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+queries = sa.Table(
+    "queries",
+    _metadata,
+    sa.Column("no", sa.Integer, primary_key=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("text", sa.Text, nullable=False),
+    *(
+        sa.Column(n, sa.Text)
+        for n in ("task", "domain", "target", "metric", "split", "description")
+    ),
+)
+
+arms = sa.Table(
+    "arms",
+    _metadata,
+    sa.Column("no", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("strategy", sa.Text, nullable=False),
+    sa.Column("input_price", sa.Double),
+    sa.Column("output_price", sa.Double),
+    sa.Column("description", sa.Text),
+)
+
+KEY = ("query_no", "arm_no", "sample")
+outcomes = sa.Table(
+    "outcomes",
+    _metadata,
+    *(sa.Column(name, sa.Integer, primary_key=True, autoincrement=False) for name in KEY),
+    sa.Column("performance", sa.Double),
+    sa.Column("llm_judge", sa.Double),
+    sa.Column("cost_usd", sa.Double),
+    sa.Column("input_tokens", sa.Double),
+    sa.Column("output_tokens", sa.Double),
+    sa.Column("latency_s", sa.Double),
+    sa.Column("response", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Column("created", sa.Text),
+    sa.Column("propensity", sa.Double),
+    sa.CheckConstraint("performance BETWEEN 0 AND 1"),
+    sa.CheckConstraint("llm_judge BETWEEN 0 AND 1"),
+    sa.CheckConstraint("cost_usd >= 0"),
+    sa.CheckConstraint("error IS NULL OR (performance IS NULL AND llm_judge IS NULL)"),
+)
+"""`performance` and `llm_judge` hold the scores of these names in force: the last written."""
+
+scores = sa.Table(
+    "scores",
+    _metadata,
+    *(sa.Column(name, sa.Integer, primary_key=True, autoincrement=False) for name in KEY),
+    *(sa.Column(name, sa.Text, primary_key=True) for name in ("name", "scorer", "version")),
+    sa.Column("value", sa.Double, nullable=False),
+    sa.Column("reason", sa.Text),
+)
+"""Every score that names its scorer, version or reason, or is neither of the two above.
+
+An absent scorer or version is the empty text, for it is part of the key.
+"""
+
+
+def prepare(connection: sa.Connection) -> None:
+    """Creates the tables in an empty database, or brings an older store to this version.
+
+    Raises:
+        StoreError: The store is newer than this program, or the tables are another program's.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    present = set(sa.inspect(connection).get_table_names())
+    if meta.name not in present:
+        foreign = sorted(present & set(_metadata.tables))
+        if foreign:
+            msg = f"the database has a table {foreign[0]!r} but no FusionFactory store; use another"
+            raise StoreError(msg)
+        _metadata.create_all(connection)
+        value = {"key": "schema_version", "value": str(SCHEMA_VERSION)}
+        connection.execute(meta.insert().values(value))
+        return
+    version = _version(connection)
+    if version > SCHEMA_VERSION:
+        msg = (
+            f"the store has schema version {version}, this program knows up to {SCHEMA_VERSION}: "
+            "upgrade fusionfactory"
+        )
+        raise StoreError(msg)
+    for step in range(version, SCHEMA_VERSION):
+        for statement in MIGRATIONS[step]:
+            connection.execute(sa.text(statement))
+    if version < SCHEMA_VERSION:
+        row = meta.c.key == "schema_version"
+        connection.execute(meta.update().where(row).values(value=str(SCHEMA_VERSION)))
+
+
+def _version(connection: sa.Connection) -> int:
+    query = sa.select(meta.c.value).where(meta.c.key == "schema_version")
+    try:
+        value = connection.execute(query).scalar()
+    except sa.exc.DatabaseError:
+        value = None
+    if value is None or not str(value).isdecimal() or int(value) < 1:
+        msg = f"the table 'meta' states no schema version (found {value!r}); is this a store?"
+        raise StoreError(msg)
+    return int(value)
