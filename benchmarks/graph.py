@@ -1,7 +1,7 @@
 """GraphRouter: seconds to fit 5,000 queries x 40 arms, decision latency, quality on real outcomes.
 
-    python benchmarks/graph.py
-    python benchmarks/graph.py --table ../shared/data/fusionbench9.parquet --encoder minilm
+python benchmarks/graph.py
+python benchmarks/graph.py --table ../shared/data/fusionbench9.parquet --encoder minilm
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from fusionfactory.encoders import Encoder
-from fusionfactory.routers.graph import GraphRouter
 from fusionfactory.policy import SCENARIOS
+from fusionfactory.routers.graph import GraphRouter
 from fusionfactory.table import CELLS, QUERY_COLUMNS, OutcomeTable
 from fusionfactory.types import Arm
 
@@ -80,7 +80,9 @@ def speed(device: str) -> None:
         router.decide(row)
     latency_ms = (time.perf_counter() - start) * 10
     verdict = "under" if wall < LIMIT_S else "OVER"
-    print(f"fit {QUERIES} x {ARMS} x {COLUMNS}: {wall:.1f} s wall, {cpu:.1f} s CPU ({verdict} 180 s)")
+    print(
+        f"fit {QUERIES} x {ARMS} x {COLUMNS}: {wall:.1f} s wall, {cpu:.1f} s CPU ({verdict} 180 s)"
+    )
     print(f"decide one encoded query: {latency_ms:.2f} ms")
 
 

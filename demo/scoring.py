@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _MARKER = re.compile(r"answer(?:\W{0,4}:|\s+is\b:?)(?=\W{0,6}\w|\W*[\[{\-])", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.])-?\$?\d[\d,]*(?:\.\d+)?")
+_ECHO = re.compile(r"\d\s+is a number\b", re.IGNORECASE)
 _LEAD_IN = re.compile(r"^.*(?:\b(?:is|are|be|prints?|outputs?)\b|:)\s*")
 _LETTER = re.compile(
     r"(?:^|(?<=[\s(*]))([A-D])(?=[).:,*]|\s*$)|\b(?:option|answer|choice)(?: is)? \(?([A-D])\b",
@@ -88,7 +89,9 @@ def _numbers(text: str) -> list[float]:
 
 
 def score_number(answer: str, target: str) -> bool:
-    """Compare the last number: 18.00 equals 18."""
+    """Compare the last number: 18.00 equals 18; "18 is a number" echoes the prompt."""
+    if _ECHO.search(answer):
+        return False
     found = _numbers(answer)
     return bool(found) and abs(found[-1] - float(target)) < 1e-6
 
@@ -159,7 +162,8 @@ def score_extract(answer: str, target: str) -> bool:
 
     So a copied sentence that happens to hold the name is not accepted.
     """
-    if not target.isalpha():
+    is_name = target.isalpha() and target.istitle() and not target.endswith("day")
+    if not is_name:
         return score_short(answer, target)
     option = re.escape(_plain(target).casefold())
     edges = rf"^(?:the )?{option}(?!\w)|(?<!\w){option}(?: dollars)?$"

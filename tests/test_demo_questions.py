@@ -89,6 +89,8 @@ def test_the_target_of_another_question_is_rejected(demo: dict[str, Any]) -> Non
         ("short_answer", "540", "1,540", 0.0),
         ("number", "107", "30 + 77 = 107\nThe answer is a number.", 1.0),
         ("number", "24", "1. Add 5\n2. So 20 + 4 = 24", 1.0),
+        ("number", "13", "169 / 13 is a number.", 0.0),
+        ("extract", "baker", "Jack is a baker in Riga.", 1.0),
         ("label", "neutral", "It is neutral. Nothing is positive.", 1.0),
         ("short_answer", "Mars", "Mars. " + "It is a planet of the solar system. " * 3, 1.0),
         ("extract", "Rossi", "The last name is Rossi.", 1.0),

@@ -240,8 +240,11 @@ def test_a_damaged_store(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[20_000:120_000] = b"\xff" * 100_000
     path.write_bytes(bytes(content))
-    with Store(path) as store, pytest.raises(StoreError, match="malformed"):
-        list(store.outcomes())
+    with Store(path) as store:
+        with pytest.raises(StoreError, match=r"runs\.db: .*malformed"):
+            list(store.outcomes())
+        with pytest.raises(StoreError, match=r"runs\.db: .*malformed"):
+            store.table()
 
 
 @pytest.mark.parametrize(

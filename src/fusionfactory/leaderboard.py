@@ -28,8 +28,8 @@ def leaderboard(
 ) -> list[dict[str, Any]]:
     """One row per router and baseline under a policy, routers by falling reward, then baselines.
 
-    A row holds means over seeds; `ci95` is the paired interval of quality minus the best single
-    arm's, `ci95_reward` the same of reward; `cost_usd` is USD per query; `entropy` is in bits.
+    A row holds means over seeds; `gain` is quality minus the best single arm's on the queries where
+    both are known, `ci95` its paired interval; `gain_reward`, `ci95_reward` the same of reward; `cost_usd` is USD per query; `entropy` is in bits.
     """
     specs = list(contests[0].entries)
     rows = [leaderboard_row(spec, contests, policy, bootstrap) for spec in specs]
@@ -50,10 +50,11 @@ def leaderboard_row(
     row["quality_sd"] = float(np.std([seed["quality"] for seed in per_seed]))
     row["quality_seeds"] = [seed["quality"] for seed in per_seed]
     rows = [contest.test_rows for contest in contests]
-    for name, key in (("quality", "ci95"), ("reward", "ci95_reward")):
+    for name, suffix in (("quality", ""), ("reward", "_reward")):
         gains = [_gain(contest, contest.entries[spec], policy, name) for contest in contests]
-        row[key] = list(bootstrap.interval(rows, gains))
-    row["verdict"] = _verdict(spec, row["ci95"])
+        row[f"gain{suffix}"] = mean_or_nan(np.array([mean_or_nan(gain) for gain in gains]))
+        row[f"ci95{suffix}"] = list(bootstrap.interval(rows, gains))
+        row[f"verdict{suffix}"] = _verdict(spec, row[f"ci95{suffix}"], name)
     return row
 
 
@@ -67,15 +68,15 @@ def _gain(contest: Contest, entry: Entry, policy: Policy, name: str) -> FloatArr
     return taken(cells, entry.picks[policy.name]) - cells[:, contest.best_single]
 
 
-def _verdict(spec: str, interval: list[float]) -> str:
+def _verdict(spec: str, interval: list[float], what: str) -> str:
     if spec == "best_single":
         return "the single arm that was best on train"
     low, high = interval
     if low > 0:
-        return "significantly better than the best single arm"
+        return f"{what} significantly above the best single arm's"
     if high < 0:
-        return "significantly worse than the best single arm"
-    return "not significantly different from the best single arm"
+        return f"{what} significantly below the best single arm's"
+    return f"{what} not significantly different from the best single arm's"
 
 
 def _seed_row(contest: Contest, entry: Entry, policy: Policy) -> dict[str, float]:

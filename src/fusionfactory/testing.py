@@ -8,6 +8,7 @@ def test_contract() -> None:
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -215,7 +216,7 @@ def _check_policies(make: Callable[[], Router], table: OutcomeTable) -> None:
         for price in (1e-9, 1e-7, 1e-6, 1e-5, 1e-2)
     ]
     _require(
-        all(low <= high * (1 + 1e-9) for low, high in zip(spend, spend[1:], strict=False)),
+        all(low <= high * (1 + 1e-9) for low, high in itertools.pairwise(spend)),
         "expected spend falls as quality is worth less",
     )
 

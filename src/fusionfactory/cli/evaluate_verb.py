@@ -15,12 +15,12 @@ from fusionfactory.cli.output import (
     read_table,
     write_json,
 )
-from fusionfactory.report import check_suffix, write_report
+from fusionfactory.report import check_path, write_report
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fusionfactory.evaluate import Evaluation
+    from fusionfactory.evaluation import Evaluation
 
 __all__ = ["command", "print_evaluation"]
 
@@ -50,6 +50,8 @@ def _names(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
 @click.option("--encoder", default="text", show_default=True, help="Default text encoder.")
 @click.option("--test-share", type=click.FloatRange(0, 1, min_open=True, max_open=True),
               default=0.3, show_default=True, help="Share of queries tested on.")  # fmt: skip
+@click.option("--min-coverage", type=click.FloatRange(0, 1), default=0.9, show_default=True,
+              help="Leave out arms that are scored on fewer of the queries.")  # fmt: skip
 @click.option("--format", "format_name", help="Format of TABLE [found from the file].")
 @click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a report.")
 @json_option
@@ -60,16 +62,17 @@ def command(
     seeds: int,
     encoder: str,
     test_share: float,
+    min_coverage: float,
     format_name: str | None,
     html_path: Path | None,
     json_path: str | None,
 ) -> None:
     """Fits routers on one part of TABLE and compares them on the rest."""
-    from fusionfactory.evaluate import DEFAULT_SCENARIOS, evaluate
+    from fusionfactory.evaluation import DEFAULT_SCENARIOS, evaluate
     from fusionfactory.routers import BASE_ROUTERS, PAPER
 
     if html_path:
-        check_suffix(html_path)
+        check_path(html_path)
     where = console(json_path)
     outcomes = read_table(table, format_name)
     with progress_bar(where) as progress:
@@ -80,6 +83,7 @@ def command(
             seeds=seeds,
             encoder=encoder,
             test_share=test_share,
+            min_coverage=min_coverage,
             progress=progress,
         )
     print_evaluation(where, found)
@@ -104,10 +108,13 @@ def print_evaluation(where: Console, evaluation: Evaluation) -> None:
             "[yellow]The table has prices but neither costs nor token counts: costs are nominal "
             f"(list prices x (characters/4 in, {facts['nominal_output_tokens']:.0f} out)).[/]"
         )
+    for name, share in facts["arms_left_out"].items():
+        where.print(f"[yellow]{name} is left out: scored on {share:.1%} of the queries.[/]")
     for name, rows in content["scenarios"].items():
         where.print()
         print_leaderboard(where, name, rows, has_costs=facts["cost_basis"] != "missing")
         best = rows[0]
-        where.print(f"{best['router']}: {best['verdict']}.")
+        verdicts = dict.fromkeys((best["verdict"], best["verdict_reward"]))
+        where.print(f"{best['router']}: {'; '.join(verdicts)}.")
     for name, reason in content["skipped"].items():
         where.print(f"[yellow]{name} was skipped: {reason}.[/]")

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -18,7 +19,7 @@ from fusionfactory.table import OutcomeTable, write_atomically
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fusionfactory.evaluate import Progress as Report
+    from fusionfactory.evaluation import Progress as Report
 
 __all__ = [
     "console",
@@ -29,20 +30,14 @@ __all__ = [
     "write_json",
 ]
 
+Row: TypeAlias = "Mapping[str, Any]"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_HEADINGS = (
-    "quality",
-    "vs best single, 95 %",
-    "USD/1k",
-    "reward",
-    "gap",
-    "save",
-    "save 1pt",
-    "AIQ",
-    "top arm",
-    "fit s",
-)
+_PAPER_WIDTH = 120
+"""Columns where standard output is no terminal."""
+
+_WIDE = 110
+"""Columns from which a terminal shows every figure."""
 
 
 def json_option(command: Command) -> Command:
@@ -59,7 +54,8 @@ def json_option(command: Command) -> Command:
 
 def console(json_path: str | None = None) -> Console:
     """Where text goes: standard error while JSON owns standard output."""
-    return Console(stderr=json_path == "-", soft_wrap=False)
+    where = Console(stderr=json_path == "-")
+    return where if where.is_terminal else Console(stderr=json_path == "-", width=_PAPER_WIDTH)
 
 
 def write_json(value: object, path: str) -> None:
@@ -104,32 +100,51 @@ def progress_bar(where: Console) -> Iterator[Report]:
     where.file.flush()
 
 
-def print_leaderboard(
-    where: Console, name: str, rows: Sequence[Mapping[str, Any]], *, has_costs: bool
-) -> None:
+def print_leaderboard(where: Console, name: str, rows: Sequence[Row], *, has_costs: bool) -> None:
     """One scenario's rows as a table."""
-    table = Table(title=f"{name}", title_justify="left", title_style="bold", pad_edge=False)
+    columns = dict(_COLUMNS)
+    if where.width < _WIDE:
+        columns = {name: columns[name] for name in _FEW}
+    if not has_costs:
+        columns = {name: form for name, form in columns.items() if name not in _COSTLY}
+    table = Table(title=name, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("router", no_wrap=True)
-    for heading in _HEADINGS:
-        if has_costs or heading not in {"USD/1k", "save", "save 1pt", "AIQ"}:
-            table.add_column(heading, justify="right", no_wrap=True)
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        low, high = row["ci95"]
-        mark = "" if low is None else "green" if low > 0 else "red" if high < 0 else ""
-        difference = f"{_number(low, '+.3f')} to {_number(high, '+.3f')}"
-        cells = [_number(row["quality"], ".4f"), f"[{mark}]{difference}[/]" if mark else difference]
-        if has_costs:
-            cells.append(_number(row["cost_usd"] and row["cost_usd"] * 1000, ".4g"))
-        cells += [_number(row["reward"], ".4f"), _number(row["gap_closed"], ".0%")]
-        if has_costs:
-            cells += [_number(row["cost_save"], ".0%"), _number(row["cost_save_1pt"], ".0%")]
-            cells.append(_number(row["aiq"], ".3f"))
-        cells += [_number(row["top_share"], ".0%"), _number(row["fit_s"], ".1f")]
+        cells = [form(row) for form in columns.values()]
         table.add_row(str(row["router"]), *cells, end_section=_last_router(rows, row))
     where.print(table)
 
 
-def _last_router(rows: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> bool:
+def _interval(row: Row) -> str:
+    low, high = row["ci95"]
+    text = f"{_number(low, '+.3f')} to {_number(high, '+.3f')}"
+    mark = "" if low is None else "green" if low > 0 else "red" if high < 0 else ""
+    return f"[{mark}]{text}[/]" if mark else text
+
+
+def _figure(key: str, form: str, scale: float = 1.0) -> Callable[[Row], str]:
+    return lambda row: _number(None if row[key] is None else row[key] * scale, form)
+
+
+_COLUMNS: dict[str, Callable[[Row], str]] = {
+    "quality": _figure("quality", ".4f"),
+    "vs best single": _interval,
+    "USD/1k": _figure("cost_usd", ".4g", 1000.0),
+    "reward": _figure("reward", ".4f"),
+    "gap": _figure("gap_closed", ".0%"),
+    "save": _figure("cost_save", ".0%"),
+    "save 1pt": _figure("cost_save_1pt", ".0%"),
+    "AIQ": _figure("aiq", ".3f"),
+    "top arm": _figure("top_share", ".0%"),
+    "fit s": _figure("fit_s", ".1f"),
+}
+_FEW = ("quality", "vs best single", "USD/1k", "save 1pt")
+_COSTLY = {"USD/1k", "save", "save 1pt", "AIQ"}
+
+
+def _last_router(rows: Sequence[Row], row: Row) -> bool:
     after = rows[list(rows).index(row) + 1 :]
     return bool(after) and after[0]["router"] == "best_single"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from fusionfactory.errors import FormatError
-from fusionfactory.report import write_report
+from fusionfactory.report import check_path, write_report
 
 __all__ = ["command"]
 
@@ -19,6 +19,7 @@ __all__ = ["command"]
               help="File to write: .html, .md or .json.")  # fmt: skip
 def command(evaluation: Path, out: Path) -> None:
     """Turns EVALUATION, the JSON that `evaluate --json` wrote, into a report."""
+    check_path(out)
     try:
         content = json.loads(evaluation.read_text(encoding="utf-8"))
     except FileNotFoundError:

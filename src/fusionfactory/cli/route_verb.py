@@ -8,11 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+from rich import box
 from rich.table import Table
 
 from fusionfactory.cli.output import console
 from fusionfactory.errors import FormatError
-from fusionfactory.evaluate import clean
+from fusionfactory.evaluation import clean
 from fusionfactory.policy import Policy
 
 __all__ = ["command"]
@@ -47,7 +48,7 @@ def command(router: Path, query: tuple[str, ...], policy: str | None, as_json: b
         for text, decision in zip(texts, decisions, strict=True):
             click.echo(json.dumps({"query": text} | clean(asdict(decision))))
         return
-    table = Table("query", "arm", "expected quality", "expected USD", pad_edge=False)
+    table = Table("query", "arm", "expected quality", "expected USD", box=box.SIMPLE_HEAD)
     for text, decision in zip(texts, decisions, strict=True):
         short = " ".join(text.split())
         short = short if len(short) <= _SHOWN_CHARACTERS else short[: _SHOWN_CHARACTERS - 1] + "…"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fusionfactory.cli.output import console, json_option, print_leaderboard, read_table, write_json
-from fusionfactory.evaluate import clean
+from fusionfactory.evaluation import clean
 from fusionfactory.policy import Policy
 
 if TYPE_CHECKING:

@@ -67,14 +67,14 @@ class ConcatEncoder(Encoder):
         self.check_fitted()
         texts = check_texts(texts)
         blocks = [part.encode(texts) for part in self._made()]
+        self._widths = [block.shape[1] for block in blocks]
         return np.hstack(blocks).astype(np.float32, copy=False)
 
     def blocks(self, width: int) -> list[tuple[str, int]]:
         """The blocks of all parts; see `Encoder.blocks`."""
-        found: list[tuple[str, int]] = []
-        for part in self._made():
-            found += part.blocks(part.encode([""]).shape[1])
-        return found
+        parts = self._made()
+        widths = getattr(self, "_widths", None) or [p.encode([""]).shape[1] for p in parts]
+        return [b for p, own in zip(parts, widths, strict=True) for b in p.blocks(own)]
 
     def _made(self) -> list[Encoder]:
         fitted: list[Encoder] | None = getattr(self, "parts_", None)

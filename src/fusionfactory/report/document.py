@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from fusionfactory.errors import FormatError
 from fusionfactory.leaderboard import BASELINE_ROWS
@@ -19,10 +19,13 @@ from fusionfactory.leaderboard import BASELINE_ROWS
 __all__ = ["ArmFacts", "Details", "Document", "Point", "Row", "TableFacts", "TaskFacts", "read"]
 
 
+_LARGEST = 10**12
+
+
 def _finite(value: Any) -> Any:  # noqa: ANN401  whatever stands in the file
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1 << 63:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) > _LARGEST:
         msg = "is out of range"
         raise ValueError(msg)
     return value
@@ -127,7 +130,7 @@ class Details(_Part):
     arms: list[ArmFacts] = []
     tasks: list[TaskFacts] = []
     task_quality: list[list[Number]] = []
-    shares: dict[str, list[list[int]]] = {}
+    shares: dict[str, list[list[Annotated[int, Field(ge=0)]]]] = {}
     curves: dict[str, list[list[Number]]] = {}
     calibration: dict[str, list[list[Number]]] = {}
     encode_us_per_query: dict[str, Number] = {}

@@ -59,7 +59,7 @@ def significant(value: float | None, digits: int = 3) -> str:
         return MISSING
     if value == 0:
         return "0"
-    size = floor(log10(abs(value)))
+    size = floor(log10(abs(float(f"{value:.{digits - 1}e}"))))
     if not -6 <= size <= 9:
         return _signed(f"{value:.{digits - 1}e}")
     return _signed(f"{value:,.{max(0, digits - 1 - size)}f}")

@@ -15,7 +15,7 @@ from fusionfactory.table import write_atomically
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["FORMS", "render_json", "write_report"]
+__all__ = ["FORMS", "check_path", "render_json", "write_report"]
 
 
 def render_json(evaluation: Mapping[str, Any]) -> str:
@@ -37,6 +37,13 @@ FORMS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 """Suffix to renderer."""
 
 
+def check_path(path: Path) -> None:
+    """Raises ConfigError where no report form has the path's suffix."""
+    if path.suffix.lower() not in FORMS:
+        msg = f"no report form has the suffix {path.suffix!r}; expected {', '.join(FORMS)}"
+        raise ConfigError(msg, file=path)
+
+
 def write_report(evaluation: Mapping[str, Any], path: str | Path) -> None:
     """Writes a report, all or nothing.
 
@@ -49,9 +56,7 @@ def write_report(evaluation: Mapping[str, Any], path: str | Path) -> None:
         FormatError: The evaluation is malformed; the message names the key.
     """
     path = Path(path)
-    render = FORMS.get(path.suffix.lower())
-    if render is None:
-        msg = f"no report form has the suffix {path.suffix!r}; expected {', '.join(FORMS)}"
-        raise ConfigError(msg, file=path)
+    check_path(path)
+    render = FORMS[path.suffix.lower()]
     data = render(evaluation).encode("utf-8", errors="replace")
     write_atomically(path, lambda target: target.write_bytes(data))

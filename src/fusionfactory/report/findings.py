@@ -138,7 +138,7 @@ def notes(document: Document) -> list[Note]:
         found.append(
             Note(
                 "warn",
-                f"{len(partly)} rows rest on picks that the table holds no score for (down to "
+                f"{_rows(len(partly))} on picks that the table holds no score for (down to "
                 f"{percent(least)} scored). Their quality, reward and savings are means over other "
                 "queries than the best single arm's; trust their intervals, which are paired.",
             )
@@ -157,6 +157,10 @@ def notes(document: Document) -> list[Note]:
             )
         )
     return [note for note in found if note]
+
+
+def _rows(number: int) -> str:
+    return "1 row rests" if number == 1 else f"{number} rows rest"
 
 
 def _basis(facts: TableFacts) -> Note | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fusionfactory.report.document import Point
     from fusionfactory.types import FloatArray
 
-__all__ = ["Anchor", "Placed", "place", "shorten", "spread", "text_width"]
+__all__ = ["Anchor", "Placed", "dense", "place", "shorten", "spread", "text_width"]
 
 _DISTANCES = (0.0, 6.0, 14.0, 24.0, 36.0, 50.0, 66.0, 84.0, 104.0, 126.0)
 _DIRECTIONS = 16
@@ -26,12 +26,13 @@ _MARGIN = 1.5
 
 @dataclass(frozen=True)
 class Anchor:
-    """A point to be labelled: pixels, text, radius of its marker."""
+    """A point to be labelled: pixels, text, radius of its marker, and whether the text is bold."""
 
     x: float
     y: float
     text: str
     radius: float = 4.0
+    strong: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def place(
     anchors: Sequence[Anchor],
     bounds: tuple[float, float, float, float],
     curves: Sequence[Sequence[Point]] = (),
+    marks: Sequence[Point] = (),
     size: float = 11.0,
 ) -> list[Placed]:
     """A place for each label, in the order of the anchors.
@@ -73,18 +75,19 @@ def place(
         anchors: Points with their texts.
         bounds: Left, top, right and bottom, which no label leaves.
         curves: Pixels along lines that labels had better not cover.
+        marks: Pixels of other marks that labels must not cover.
         size: Of the text in pixels.
     """
     if not anchors:
         return []
-    points = np.array(
-        [(a.x - a.radius, a.y - a.radius, a.x + a.radius, a.y + a.radius) for a in anchors]
-    )
-    lines = np.array([spot for curve in curves for spot in _dense(curve)]).reshape(-1, 2)
+    discs = [(a.x, a.y, a.radius) for a in anchors] + [(x, y, 4.0) for x, y in marks]
+    points = np.array([(x - r, y - r, x + r, y + r) for x, y, r in discs])
+    lines = np.array([spot for curve in curves for spot in dense(curve)]).reshape(-1, 2)
     options = [_options(anchor, size, bounds) for anchor in anchors]
     base = [
         boxes[:, 4] * 0.6
         + 60 * _overlaps(boxes, points).sum(axis=1)
+        + 5 * _overlaps(_grown(boxes), points).sum(axis=1)
         + 2.5 * _overlaps(boxes, np.hstack([lines, lines])).sum(axis=1)
         for boxes in options
     ]
@@ -120,7 +123,8 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
 
 def _options(anchor: Anchor, size: float, bounds: tuple[float, float, float, float]) -> FloatArray:
     """(k, 5) boxes around a point that lie within the bounds, and their distance."""
-    width, height = text_width(anchor.text, size) / 2 + _MARGIN, size * 0.62 + _MARGIN
+    width = text_width(anchor.text, size) / 2 * (1.12 if anchor.strong else 1) + _MARGIN
+    height = size * 0.62 + _MARGIN
     boxes = []
     for distance in _DISTANCES:
         reach = anchor.radius + _GAP + distance
@@ -146,7 +150,14 @@ def _overlaps(boxes: FloatArray, obstacles: FloatArray) -> FloatArray:
     return np.asarray(across & (a[..., 1] < b[..., 3]) & (a[..., 3] > b[..., 1]), dtype=np.float64)
 
 
-def _dense(curve: Sequence[Point], step: float = 6.0) -> list[Point]:
+def _grown(boxes: FloatArray) -> FloatArray:
+    """Boxes that reach as far to every side as their own point is away."""
+    reach = boxes[:, 4:] + _GAP
+    return np.hstack([boxes[:, :2] - reach, boxes[:, 2:4] + reach])
+
+
+def dense(curve: Sequence[Point], step: float = 6.0) -> list[Point]:
+    """Spots along a line, at most `step` pixels apart."""
     spots = list(curve[:1])
     for (x0, y0), (x1, y1) in itertools.pairwise(curve):
         pieces = min(400, int(max(abs(x1 - x0), abs(y1 - y0)) / step) + 1)
@@ -159,4 +170,4 @@ def _dense(curve: Sequence[Point], step: float = 6.0) -> list[Point]:
 def _placed(anchor: Anchor, box: FloatArray) -> Placed:
     left, top, right, bottom, distance = (float(value) for value in box)
     near = (min(max(anchor.x, left), right), min(max(anchor.y, top), bottom))
-    return Placed(left, top, right, bottom, near, distance > 8)
+    return Placed(left, top, right, bottom, near, distance > 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from fusionfactory.report.audit import facts
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["render_markdown"]
 
-_SPECIAL = re.compile(r"([\\`*\[\]|~<>#!])|(?<![^\W_])(_)|(_)(?![^\W_])")
+_SPECIAL = re.compile(r"([\\`*\[\]|~#!])|(?<![^\W_])(_)|(_)(?![^\W_])")
 _SIGNS = {"ok": "✓", "info": "Note:", "warn": "**Warning:**"}
 
 
@@ -68,7 +69,7 @@ def _leaderboard(document: Document, scenario: str) -> str:
         "Router",
         quality.heading,
         "vs best single, points",
-        "Verdict",
+        "Quality is",
         *(c.heading for c in others),
     ]
     ordered = sorted(document.scenarios[scenario], key=lambda row: row.is_baseline)
@@ -186,5 +187,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _escape(text: str) -> str:
-    flat = " ".join(text.split()).replace("&", "&amp;")
+    flat = escape(" ".join(text.split()), quote=False)
     return _SPECIAL.sub(lambda match: "\\" + match.group(), flat)

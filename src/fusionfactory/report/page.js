@@ -30,7 +30,7 @@
   };
   for (const table of document.querySelectorAll("table.board")) {
     [...table.querySelectorAll(".heads th")].forEach((head, column) => {
-      if (head.textContent === "Verdict") return;
+      if (head.dataset.fixed !== undefined) return;
       const button = document.createElement("button");
       button.type = "button";
       button.append(...head.childNodes);

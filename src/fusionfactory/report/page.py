@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["render_html"]
 
+_PARETO_CAPTION = (
+    "Means over the test side{seeds}. Up and left is better. Dots are arms; filled dots are those "
+    "that no other arm beats in both; the star and the dotted cross are the best single arm. "
+    "Coloured lines are the routers’ curves over all trade-offs. The thick dashed line mixes arms "
+    "without looking at the query (Zero router): a router below it is worth nothing. A router "
+    "without a curve is marked once per scenario. The quality axis does not start at 0."
+)
 _NO_DETAILS = "The evaluation carries no details for this chart."
 
 
@@ -119,16 +126,14 @@ def _pareto(document: Document) -> Markup:
             quality_ranking(document),
         )
     seeds = ", first seed" if (document.table.seeds or 1) > 1 else ""
+    partly = any(not row.fully_scored for row in document.routers(document.first))
+    gaps = (
+        " Curves average scored picks only, so those of routers with unscored picks may stand too "
+        "high or too low."
+    )
+    text = _PARETO_CAPTION.format(seeds=seeds) + (gaps if partly else "")
     return join(
-        tag(
-            "p",
-            f"Means over the test side{seeds}. Up and left is better. Dots are arms; filled dots "
-            "are those that no other arm beats in both; the star and the dotted cross are the best "
-            "single arm. Coloured lines are the routers’ curves over all trade-offs. The thick "
-            "dashed line mixes arms without looking at the query (Zero router): a router below it "
-            "is worth nothing. A router without a curve is marked once per scenario. The quality "
-            "axis does not start at 0.",
-        ),
+        tag("p", text),
         _legend(document),
         pareto_plots(document),
         arm_table(document),

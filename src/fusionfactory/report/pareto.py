@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fusionfactory.report.figures import decimal, tick, usd
-from fusionfactory.report.labels import Anchor, Placed, place, shorten, spread, text_width
+from fusionfactory.report.labels import Anchor, Placed, dense, place, shorten, spread, text_width
 from fusionfactory.report.markup import Markup, join, tag
 from fusionfactory.report.plotting import STAR, Frame, Series, axes, line, mark, text
-from fusionfactory.report.scales import LOG_ABOVE, Scale
+from fusionfactory.report.scales import LOG_ABOVE, TINY, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,7 @@ class _Part:
     drawing: Markup
     anchors: list[Anchor]
     lines: list[list[Point]]
+    marks: list[Point]
 
 
 def has_costs(document: Document) -> bool:
@@ -101,10 +102,10 @@ def _window(document: Document, everything: Sequence[Point]) -> list[Point]:
 
 def _frame(points: Sequence[Point], *, wide: bool, named: bool = False) -> Frame:
     costs = [cost for cost, _ in points]
-    positive = [cost for cost in costs if cost > 0]
+    positive = [cost for cost in costs if cost > TINY]
     log = bool(positive) and max(positive) > LOG_ABOVE * min(positive)
     width, height = (1080.0, 580.0) if wide else (400.0, 430.0)
-    right = width - (170 if named else 16)
+    right = width - (190 if named else 16)
     x = Scale.around(costs, 52 if wide else 44, right, pad=0.05, log=log)
     y = Scale.around([quality for _, quality in points], height - 50, 30, pad=0.05)
     return Frame(x, y, width, height, wide)
@@ -119,8 +120,9 @@ def _plot(document: Document, frame: Frame, name: str, *, named: bool) -> Markup
     ]
     anchors = [anchor for part in parts for anchor in part.anchors]
     lines = [drawn for part in parts for drawn in part.lines]
+    marks = [spot for part in parts for spot in part.marks]
     size = _LABEL_SIZE if frame.wide else 10.5
-    placed = place(anchors, (left + 2, top + 2, right - 2, bottom - 2), lines, size)
+    placed = place(anchors, (left + 2, top + 2, right - 2, bottom - 2), lines, marks, size)
     labels = [_label(a, p) for a, p in zip(anchors, placed, strict=True)]
     scale = "logarithmic scale" if frame.x.log else "linear scale"
     title = f"USD per 1,000 queries ({scale})"
@@ -141,14 +143,13 @@ def _plot(document: Document, frame: Frame, name: str, *, named: bool) -> Markup
 
 
 def _label(anchor: Anchor, placed: Placed) -> Markup:
-    strong = anchor.text.endswith("(best single)") or not anchor.radius
     leader = None
     if placed.moved:
         x, y = placed.near
         leader = tag("line", x1=anchor.x, y1=anchor.y, x2=x, y2=y, class_="leader")
     x, y = (placed.left + placed.right) / 2, (placed.top + placed.bottom) / 2 + 4
     return join(
-        leader, text(x, y, anchor.text, "label middle strong" if strong else "label middle")
+        leader, text(x, y, anchor.text, "label middle strong" if anchor.strong else "label middle")
     )
 
 
@@ -169,10 +170,10 @@ def _arms(document: Document, frame: Frame) -> _Part:
             mark(shape, pixel, f"{kind} best" if is_best else kind, title=title, size=size)
         )
         name = shorten(arm.name, _LONGEST_NAME) if frame.wide else str(numbers[column])
-        anchors.append(
-            Anchor(*pixel, f"{name} (best single)" if is_best and frame.wide else name, size)
-        )
-    return _Part(join(*drawn), anchors, [])
+        if is_best and frame.wide:
+            name += " (best single)"
+        anchors.append(Anchor(*pixel, name, size, strong=is_best))
+    return _Part(join(*drawn), anchors, [], [])
 
 
 def _references(document: Document, frame: Frame) -> _Part:
@@ -192,12 +193,11 @@ def _references(document: Document, frame: Frame) -> _Part:
         pixels = [frame.at(point) for point in document.details.points(name)]
         drawn.append(line(pixels, class_, title=title))
         lines.append(pixels)
-        seen = [
-            p for p, q in zip(pixels, document.details.points(name), strict=True) if frame.holds(q)
-        ]
+        left, top, right, bottom = frame.bounds
+        seen = [(x, y) for x, y in dense(pixels) if left <= x <= right and top <= y <= bottom]
         if seen:
             spot = seen[len(seen) // 2] if name == "zero" else seen[-1]
-            anchors.append(Anchor(*spot, title.split(":")[0], 0.0))
+            anchors.append(Anchor(*spot, title.split(":")[0], 0.0, strong=True))
     for name in ("random", "task_best"):
         points = [p for p in document.details.points(name) if frame.holds(p)]
         drawn += [
@@ -206,11 +206,11 @@ def _references(document: Document, frame: Frame) -> _Part:
         ]
         if points:
             anchors.append(Anchor(*frame.at(points[0]), name, 4.5))
-    return _Part(join(*drawn), anchors, lines)
+    return _Part(join(*drawn), anchors, lines, [])
 
 
 def _routers(document: Document, frame: Frame) -> _Part:
-    drawn, lines = [], []
+    drawn, lines, marks = [], [], []
     for number, name in enumerate(document.router_names):
         series, points = Series(number), _points(document, name)
         pixels = [frame.at(point) for point in points]
@@ -220,10 +220,13 @@ def _routers(document: Document, frame: Frame) -> _Part:
             lines.append(pixels)
             parts.append(line(pixels, f"curve {series.colour}", title=name, dash=series.dash))
         for i in _marked(pixels) if on_curve else range(len(pixels)):
+            if not frame.holds(points[i]):
+                continue
             title = f"{name}: {_words(points[i])}"
+            marks.append(pixels[i])
             parts.append(mark(number, pixels[i], f"mark {series.colour}", title=title))
         drawn.append(tag("g", *parts, class_="router", data_router=str(number)))
-    return _Part(join(*drawn), [], lines)
+    return _Part(join(*drawn), [], lines, marks)
 
 
 def _end_names(document: Document, frame: Frame) -> Markup:
@@ -240,7 +243,7 @@ def _end_names(document: Document, frame: Frame) -> Markup:
         series = Series(number)
         elbow = f"{x:.1f},{y:.1f} {right:.1f},{y:.1f} {right + 14:.1f},{height:.1f}"
         short = name
-        while text_width(short, _LABEL_SIZE) > frame.width - right - 32:
+        while 1.15 * text_width(short, _LABEL_SIZE) > frame.width - right - 32:
             short = shorten(name, len(short) - 1)
         parts.append(tag("polyline", points=elbow, class_=f"lead {series.colour}"))
         parts.append(mark(number, (right + 18, height), f"mark {series.colour}"))

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LOG_ABOVE", "Scale"]
+__all__ = ["LOG_ABOVE", "TINY", "Scale"]
 
 LOG_ABOVE = 20.0
 """Ratio of the largest to the smallest value above which a logarithmic axis is easier to read."""
+TINY = 1e-15
+"""What counts as 0 on a logarithmic axis."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Scale:
         high: Value at `end`.
         start: Pixel.
         end: Pixel.
-        log: Whether equal distances are equal ratios; values of 0 or less then stand at `start`.
+        log: Whether equal distances are equal ratios; values of 0 or less, and hardly more, then
+            stand at `start`.
     """
 
     low: float
@@ -45,7 +48,7 @@ class Scale:
     ) -> Scale:
         """A scale that holds the values with a margin of that share on either side."""
         if log:
-            positive = [value for value in values if value > 0]
+            positive = [value for value in values if value > TINY]
             low, high = log10(min(positive)), log10(max(positive))
             if len(positive) < len(values):
                 low -= 0.3
@@ -59,7 +62,7 @@ class Scale:
         """The pixel of a value, outside the axis too."""
         if not self.log:
             share = (value - self.low) / (self.high - self.low)
-        elif value <= 0:
+        elif value <= TINY:
             share = 0.0
         else:
             share = log10(value / self.low) / log10(self.high / self.low)
@@ -67,7 +70,7 @@ class Scale:
 
     def holds(self, value: float) -> bool:
         """Whether the value is on the axis."""
-        return self.low <= value <= self.high or (self.log and value <= 0)
+        return self.low <= value <= self.high or (self.log and value <= TINY)
 
     def ticks(self, most: int) -> list[float]:
         """At most so many round values, rising."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fusionfactory.report.figures import MISSING, count, percent
-from fusionfactory.report.findings import collapses, sentence
+from fusionfactory.report.findings import collapses
 from fusionfactory.report.heatmap import task_name
 from fusionfactory.report.markup import Markup, join, tag
 from fusionfactory.report.plotting import COLOURS
@@ -31,10 +31,8 @@ def who_gets_what(document: Document) -> Markup:
     routers = shown_routers(document)
     ranked = _ranked(document, routers)
     places = {arm: place for place, arm in enumerate(ranked[:COLOURS])}
-    collapsed = {
-        router: sentence((router, arm, share)) for router, arm, share in collapses(document)
-    }
-    panels = (_panel(document, router, places, collapsed.get(router)) for router in routers)
+    collapsed = {router for router, _, _ in collapses(document)}
+    panels = (_panel(document, router, places, router in collapsed) for router in routers)
     return join(
         _key(document, ranked),
         tag("div", *panels, class_="panels"),
@@ -68,15 +66,14 @@ def _key(document: Document, ranked: Sequence[int]) -> Markup:
     return tag("ul", *items, class_="key")
 
 
-def _panel(document: Document, router: str, places: dict[int, int], warning: str | None) -> Markup:
+def _panel(document: Document, router: str, places: dict[int, int], collapsed: bool) -> Markup:
     counts = document.details.shares[router]
     bars = [_bar("all", document.arm_totals(router), document, places, "bar all")]
     for task, row in zip(document.details.tasks, counts, strict=True):
         bars.append(_bar(task_name(task.name), row, document, places, "bar"))
     return tag(
         "section",
-        tag("h4", router),
-        tag("p", warning, class_="note warn") if warning else None,
+        tag("h4", router, tag("em", "! one arm", class_="tell") if collapsed else None),
         tag("div", *bars, class_="bars"),
         class_="panel",
     )

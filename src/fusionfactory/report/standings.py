@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import groupby
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -17,39 +19,50 @@ if TYPE_CHECKING:
 
 __all__ = ["standings"]
 
-_WIDTH, _HEIGHT = 120.0, 22.0
-_OUTLIER = 6.0
-_VERDICT = "Verdict"
+_WIDTH, _HEIGHT = 110.0, 22.0
+_OUTLIER = 4.0
+_GAIN = "vs best single, points"
+_GAIN_MEANING = (
+    "Quality minus the best single arm's on the same queries, in points of .01: the dot is the "
+    "difference, the bar its 95 % interval, the dotted line 0; an arrow is off the axis."
+)
+_VERDICT = "Quality is"
+_VERDICT_MEANING = "Better or worse than the best single arm's if the interval leaves out 0."
+_REWARD_GAIN = "vs single, points"
+_REWARD_GAIN_MEANING = "95 % interval of reward minus the best single arm's, in points of .01."
 _SIGNS = {"better": "▲", "worse": "▼", "same": "●", "none": ""}
+
+
+@dataclass(frozen=True)
+class _Board:
+    """One scenario's table: what it shows and the axis that its intervals are drawn on."""
+
+    document: Document
+    scenario: str
+    columns: Sequence[Column]
+    scale: Scale
+    weighs_cost: bool
 
 
 def standings(document: Document) -> Markup:
     """All scenarios, one after the other; a script may turn them into tabs."""
-    boards = (_board(document, name) for name, rows in document.scenarios.items() if rows)
+    boards = (_section(document, name) for name, rows in document.scenarios.items() if rows)
     return tag("div", *boards, class_="boards")
 
 
-def _board(document: Document, scenario: str) -> Markup:
+def _section(document: Document, scenario: str) -> Markup:
     rows = document.scenarios[scenario]
+    differs = any(row.reward_interval not in {None, row.interval} for row in rows)
     columns = columns_of(document)
-    scale = _scale(document, scenario)
-    baselines = [row for row in rows if row.is_baseline]
-    split = tag(
-        "tr",
-        tag("th", "Baselines, for comparison", scope="colgroup", colspan=str(len(columns) + 4)),
-        class_="split",
-    )
-    body = tag(
-        "tbody", *(_row(document, scenario, r, columns, scale) for r in document.routers(scenario))
-    )
-    rest = tag(
-        "tbody",
-        split,
-        *(_row(document, scenario, r, columns, scale) for r in baselines),
-        class_="base",
-    )
+    board = _Board(document, scenario, columns, _scale(document, scenario), differs)
+    baselines = [_row(board, row) for row in rows if row.is_baseline]
+    title = tag("th", "Baselines, for comparison", scope="colgroup", colspan=str(len(columns) + 4))
     table = tag(
-        "table", _head(document, columns), body, rest if baselines else None, class_="board"
+        "table",
+        _head(board),
+        tag("tbody", *(_row(board, row) for row in rows if not row.is_baseline)),
+        tag("tbody", tag("tr", title, class_="split"), *baselines, class_="base"),
+        class_="board",
     )
     return tag(
         "section",
@@ -60,66 +73,54 @@ def _board(document: Document, scenario: str) -> Markup:
     )
 
 
-def _head(document: Document, columns: Sequence[Column]) -> Markup:
-    groups: dict[str, int] = {}
-    for column in columns:
-        groups[column.group] = groups.get(column.group, 0) + 1
-    first = next(iter(groups))
-    groups[first] += 3
-    top = [tag("td"), *(tag("th", g, scope="colgroup", colspan=str(n)) for g, n in groups.items())]
-    quality, *others = columns
-    heads = [
-        _heading("Router", "Router or baseline, as it was specified."),
-        _heading(quality.heading, quality.meaning),
-        _heading(
-            "vs best single, points",
-            "Quality minus the best single arm's on the same queries, in points of .01: "
-            "the dot is the difference, the bar its 95 % interval, the line is 0.",
-        ),
-        _heading(_VERDICT, "Better or worse in quality: the interval leaves out 0; else unclear."),
-        *(_heading(c.heading, c.meaning) for c in others),
-    ]
-    gain = _heading(
-        "vs single, points", "95 % interval of reward minus the best single arm's, in points."
-    )
-    at = 4 + [c.key for c in others].index("reward") + 1
-    heads.insert(at, gain)
+def _head(board: _Board) -> Markup:
+    heads = [_heading("Router", "Router or baseline, as it was specified.")]
+    groups = [""]
+    for column in board.columns:
+        heads.append(_heading(column.heading, column.meaning))
+        if column.key == "quality":
+            heads.append(_heading(_GAIN, _GAIN_MEANING))
+            heads.append(_heading(_VERDICT, _VERDICT_MEANING, sortable=False))
+        if column.key == "reward" and board.weighs_cost:
+            heads.append(_heading(_REWARD_GAIN, _REWARD_GAIN_MEANING))
+        groups += [column.group] * (len(heads) - len(groups))
+    top = [tag("td")]
+    for group, members in groupby(groups[1:]):
+        top.append(tag("th", group, scope="colgroup", colspan=str(len(list(members)))))
     return tag("thead", tag("tr", *top, class_="groups"), tag("tr", *heads, class_="heads"))
 
 
-def _heading(name: str, meaning: str) -> Markup:
-    return tag("th", tag("span", name), scope="col", title=meaning)
+def _heading(name: str, meaning: str, *, sortable: bool = True) -> Markup:
+    return tag("th", tag("span", name), scope="col", title=meaning, data_fixed=not sortable)
 
 
-def _row(
-    document: Document, scenario: str, row: Row, columns: Sequence[Column], scale: Scale
-) -> Markup:
-    sign, words = verdict_words(row)
-    gain = document.gain(scenario, row)
-    quality, *others = columns
-    spread = None
-    if row.quality_sd and (document.table.seeds or 1) > 1:
-        spread = tag("small", f"±{decimal(row.quality_sd)}", title="standard deviation over seeds")
-    cells = [
-        tag("th", row.router, scope="row"),
-        _cell(quality, row, join(quality.text(row), spread)),
-        _difference(row, gain, scale),
-        tag("td", tag("span", f"{_SIGNS[sign]} {words}".strip(), class_=f"verdict {sign}"),
-            class_="words", title=row.verdict),
-    ]  # fmt: skip
-    for column in others:
-        extra = None
-        if column.key == "scored_share" and not row.fully_scored:
-            extra = tag("span", " ⚠", title="means over these picks only")
-        cells.append(_cell(column, row, join(column.text(row), extra)))
-        if column.key == "reward":
+def _row(board: _Board, row: Row) -> Markup:
+    cells = [tag("th", row.router, scope="row")]
+    for column in board.columns:
+        cells.append(tag("td", _content(board, column, row), data_value=_raw(column.value(row))))
+        if column.key == "quality":
+            cells += [_difference(row, board.document.gain(board.scenario, row), board.scale)]
+            cells += [_verdict(row)]
+        if column.key == "reward" and board.weighs_cost:
             pair = None if row.router == "best_single" else row.reward_interval
             cells.append(tag("td", interval(pair), data_value=_raw(pair and pair[0])))
     return tag("tr", *cells)
 
 
-def _cell(column: Column, row: Row, content: Markup) -> Markup:
-    return tag("td", content, data_value=_raw(column.value(row)))
+def _content(board: _Board, column: Column, row: Row) -> Markup:
+    extra = None
+    if column.key == "quality" and row.quality_sd and (board.document.table.seeds or 1) > 1:
+        title = "standard deviation over seeds"
+        extra = tag("small", f"±{decimal(row.quality_sd)}", title=title)
+    if column.key == "scored_share" and not row.fully_scored:
+        extra = tag("span", " ⚠", title="means over these picks only")
+    return join(column.text(row), extra)
+
+
+def _verdict(row: Row) -> Markup:
+    sign, words = verdict_words(row)
+    text = tag("span", f"{_SIGNS[sign]} {words}".strip(), class_=f"verdict {sign}")
+    return tag("td", text, class_="words", title=row.verdict)
 
 
 def _raw(value: float | None) -> str | None:
@@ -174,8 +175,9 @@ def _whisker(pair: tuple[float, float], gain: float | None, scale: Scale) -> Mar
 def _scale(document: Document, scenario: str) -> Scale:
     """Wide enough for the routers; what is far beyond them becomes an arrow at the edge."""
     rows = document.routers(scenario) or document.scenarios[scenario]
-    reaches = [max(map(abs, row.interval)) for row in rows if row.interval]
-    reaches = [reach for reach in reaches if reach > 0] or [0.01]
-    near = [reach for reach in reaches if reach <= _OUTLIER * median(reaches)]
-    reach = max(near) * 1.1
-    return Scale(-reach, reach, 6, _WIDTH - 6)
+    pairs = [row.interval for row in rows if row.interval and row.interval != (0.0, 0.0)]
+    if not pairs:
+        return Scale(-0.01, 0.01, 6, _WIDTH - 6)
+    usual = _OUTLIER * median(max(map(abs, pair)) for pair in pairs)
+    ends = [0.0, *(end for pair in pairs if max(map(abs, pair)) <= usual for end in pair)]
+    return Scale.around(ends, 6, _WIDTH - 6, pad=0.08)

@@ -130,8 +130,13 @@ class Forest(Estimator):
         return ((total + prior * fallback) / (count + prior)).astype(np.float32)
 
     @classmethod
-    def mean(cls, members: Sequence[Forest]) -> Forest:
-        """One forest that predicts the mean of several of equal size."""
+    def weighted_sum(cls, members: Sequence[Forest], weights: Sequence[FloatArray]) -> Forest:
+        """One forest that predicts the sum of weight x prediction over its members.
+
+        Args:
+            members: Fitted on the same columns, with k outputs each.
+            weights: Per member, (k,) or a number.
+        """
         merged = members[0].clone()
         starts = np.cumsum([0] + [len(member.feature_) for member in members[:-1]])
         pairs = list(zip(members, starts, strict=True))
@@ -140,7 +145,9 @@ class Forest(Estimator):
         merged.children_ = merged.children_.astype(np.int32)
         merged.feature_ = np.concatenate([member.feature_ for member in members])
         merged.threshold_ = np.concatenate([member.threshold_ for member in members])
-        merged.value_ = np.concatenate([member.value_ for member in members])
+        shares = [len(merged.roots_) / len(member.roots_) for member in members]
+        values = [m.value_ * (w * s) for m, w, s in zip(members, weights, shares, strict=True)]
+        merged.value_ = np.concatenate(values).astype(np.float32)
         merged.depth_ = max(member.depth_ for member in members)
         return merged
 

@@ -20,7 +20,7 @@ from fusionfactory.routers.graph_network import (
 )
 from fusionfactory.routers.graph_training import Settings, nearest, train_mended, train_paper
 from fusionfactory.routers.linear import unit_rows
-from fusionfactory.routers.torch_training import hold_out, import_torch, pick_device
+from fusionfactory.routers.torch_training import arm_text, hold_out, import_torch, pick_device
 from fusionfactory.table import OutcomeTable
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _CHUNK = 256
 _SAME = 1e-6
 _LEAST_USD = 1e-12
 _LEAST_SPREAD = 1e-6
+_FARTHEST = 5.0
 _HELD_OUT = 0.15
 _MENDED: dict[str, Any] = {
     "hidden": 64,
@@ -50,7 +51,7 @@ class GraphRouter(Router):
     similar training queries. An arm is known by its description and by its outcomes, so that
     `add_arm` needs no refit. Training needs torch; routing is NumPy alone.
 
-    `mended` predicts expected quality of queries whose outcomes are all hidden in training, averages
+    `mended` predicts the quality of queries whose outcomes are all hidden in training, averages
     several networks, and stops by held-out training queries. `paper` scores which arm is the best
     candidate under the policy, with the paper's sizes and rates; the epoch is selected on held-out
     training queries rather than, as published, on the test set.
@@ -73,6 +74,7 @@ class GraphRouter(Router):
     name = "graph"
 
     bank_: FloatArray
+    inputs_: FloatArray
     membership_: FloatArray
     values_: FloatArray
     edge_costs_: FloatArray
@@ -125,18 +127,19 @@ class GraphRouter(Router):
         return super().fit(table, policy)
 
     def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
-        self.bank_ = unit_rows(features)
+        self.bank_ = unit_rows(self.views_.metric(features))
         self.values_ = table.quality.astype(np.float32)
         self.log_cost_ = _log_cost_scale(table.cost_usd)
         self.edge_costs_ = self._edge_costs(table.cost_usd)
         self.membership_ = self.normaliser_.one_hot(table.tasks).astype(np.float32)
         self.arm_features_ = self._describe(table.arms)
         if policy is not None and self.policy_bound:
-            self._fit_paper(table, policy)
+            self._fit_paper(features, table, policy)
             return
-        self.center_ = self.bank_.mean(axis=0)
-        spread = self.bank_.std(axis=0)
-        self.scale_ = np.where(spread > _LEAST_SPREAD, spread, 1.0).astype(np.float32)
+        self.center_ = features.mean(axis=0)
+        spread = features.std(axis=0)
+        self.scale_ = np.where(spread > _LEAST_SPREAD, spread, 1.0)
+        self.inputs_ = self._inputs(features)
         torch = import_torch("The graph router")
         graph, groups = self._graph(), table.groups()
         near = nearest(self.bank_, self.bank_, self._k(), (groups, groups))
@@ -149,16 +152,15 @@ class GraphRouter(Router):
             self.weights_.append(train_mended(torch, graph, attach, near, held, settings))
         self._read()
 
-    def _fit_paper(self, table: OutcomeTable, policy: Policy) -> None:
+    def _fit_paper(self, features: FloatArray, table: OutcomeTable, policy: Policy) -> None:
         torch = import_torch("The graph router")
         reward = self._targets(table, policy)
         if np.isnan(reward).all():
             msg = f"policy {policy.name!r} weighs cost, but no arm's cost is known"
             raise PolicyError(msg)
         share = self.membership_ / np.maximum(self.membership_.sum(axis=0), 1.0)
-        self.task_features_ = share.T @ self.bank_
-        self.center_ = np.zeros(self.bank_.shape[1], dtype=np.float32)
-        self.scale_ = np.ones(self.bank_.shape[1], dtype=np.float32)
+        self.inputs_ = self._inputs(features)
+        self.task_features_ = share.T @ self.inputs_
         graph = self._graph()
         tasks = self.membership_ @ self.task_features_
         held = hold_out(table, _HELD_OUT, self.seed) & ~np.isnan(reward).any(axis=1)
@@ -182,7 +184,7 @@ class GraphRouter(Router):
 
     def _graph(self) -> Graph:
         return Graph(
-            features=(self.bank_ - self.center_) / self.scale_,
+            features=self.inputs_,
             tasks=self.membership_,
             arms=self.arm_features_,
             quality=np.nan_to_num(self.values_),
@@ -198,47 +200,51 @@ class GraphRouter(Router):
             for node in nodes
         ]
 
+    def _inputs(self, features: FloatArray) -> FloatArray:
+        """(n, d) float32 for the query nodes: scaled columns; in the paper's recipe unit rows."""
+        if self.policy_bound:
+            return unit_rows(features)
+        scaled = np.clip((features - self.center_) / self.scale_, -_FARTHEST, _FARTHEST)
+        return np.asarray(scaled, dtype=np.float32)
+
     def _k(self) -> int:
         return min(self.neighbours, len(self.bank_))
 
     def _edge_costs(self, cost_usd: FloatArray) -> FloatArray:
         """(n, m) scaled log cost, 0 where unknown."""
         logs = np.log(np.maximum(cost_usd, _LEAST_USD))
-        return np.nan_to_num((logs - self.log_cost_[0]) / self.log_cost_[1]).astype(np.float32)
+        scaled = np.nan_to_num((logs - self.log_cost_[0]) / self.log_cost_[1])
+        return np.asarray(scaled, dtype=np.float32)
 
     def _describe(self, arms: tuple[Arm, ...]) -> FloatArray:
         """(m, k) features of the arms' descriptions, or of their names and prices."""
-        return unit_rows(self.encoder_.encode([_text(arm) for arm in arms]))
+        return unit_rows(self.encoder_.encode([arm_text(arm) for arm in arms]))
 
     # Estimating
 
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
         tasks = self._task_weights(features).astype(np.float32)
-        queries = unit_rows(features)
-        out = np.zeros((len(queries), len(self.arms_)))
-        for start in range(0, len(queries), _CHUNK):
+        inputs = self._inputs(features)
+        out = np.zeros((len(inputs), len(self.arms_)))
+        if self.policy_bound:
+            arms = self.nodes_[0]["arms"]
+            out[:] = paper_score(np, self.weights_[0], inputs, tasks @ self.task_features_, arms)
+            return out
+        queries = unit_rows(self.views_.metric(features))
+        for start in range(0, len(inputs), _CHUNK):
             rows = slice(start, start + _CHUNK)
-            estimate = self._paper_chunk if self.policy_bound else self._chunk
-            out[rows] = estimate(queries[rows], tasks[rows])
+            out[rows] = self._chunk(queries[rows], inputs[rows], tasks[rows])
         return out
 
-    def _chunk(self, queries: FloatArray, tasks: FloatArray) -> FloatArray:
+    def _chunk(self, queries: FloatArray, inputs: FloatArray, tasks: FloatArray) -> FloatArray:
         index, cosine = nearest(queries, self.bank_, self._k())
         values = self.values_[index]
-        seen = (~np.isnan(values)).astype(np.float32)
-        near = Near(cosine, np.nan_to_num(values), seen)
-        scaled = (queries - self.center_) / self.scale_
+        near = Near(cosine, np.nan_to_num(values), (~np.isnan(values)).astype(np.float32))
         total = np.zeros((len(queries), len(self.arms_)))
         for weights, nodes in zip(self.weights_, self.nodes_, strict=True):
-            logits = score_arms(np, weights, Nodes(**nodes), scaled, tasks, near)
+            logits = score_arms(np, weights, Nodes(**nodes), inputs, tasks, near)
             total += 1.0 / (1.0 + np.exp(-logits.astype(np.float64)))
         return total / len(self.weights_)
-
-    def _paper_chunk(self, queries: FloatArray, tasks: FloatArray) -> FloatArray:
-        arms = self.nodes_[0]["arms"]
-        return np.asarray(
-            paper_score(np, self.weights_[0], queries, tasks @ self.task_features_, arms)
-        )
 
     # Changing without a refit
 
@@ -282,7 +288,7 @@ class GraphRouter(Router):
         return self
 
     def _add_outcomes(self, features: FloatArray, column: OutcomeTable) -> None:
-        unit = unit_rows(features)
+        unit = unit_rows(self.views_.metric(features))
         index, cosine = nearest(unit, self.bank_, 1)
         known = cosine[:, 0] > 1.0 - _SAME
         costs = self._edge_costs(column.cost_usd)
@@ -297,10 +303,11 @@ class GraphRouter(Router):
         self.values_ = np.concatenate([self.values_, values])
         self.edge_costs_ = np.concatenate([self.edge_costs_, edge_costs])
         self.bank_ = np.concatenate([self.bank_, unit[fresh]])
+        self.inputs_ = np.concatenate([self.inputs_, self._inputs(features[fresh])])
         self.membership_ = np.concatenate([self.membership_, tasks])
 
     def _add_paper_node(self, described: FloatArray) -> None:
-        nothing = np.zeros((1, self.bank_.shape[1]), dtype=np.float32)
+        nothing = np.zeros((1, self.inputs_.shape[1]), dtype=np.float32)
         edges = np.zeros((1, 1, 3), dtype=np.float32)
         visible = np.zeros((1, 1), dtype=np.float32)
         node = paper_arms(np, self.weights_[0], nothing, nothing, described, edges, visible)
@@ -314,17 +321,6 @@ class GraphRouter(Router):
         usable = np.isfinite(ratio) & (ratio > 0)
         cost = float(ratio[usable].mean()) if usable.any() else np.nan
         self.cost_.add_arm(nothing, _one_cell(arm, cost))
-
-
-def _text(arm: Arm) -> str:
-    if arm.description:
-        return arm.description
-    prices = [
-        f"{price:g} USD per million {side} tokens"
-        for side, price in (("input", arm.input_price), ("output", arm.output_price))
-        if price is not None
-    ]
-    return ", ".join([arm.name, *prices])
 
 
 def _scored(arm: Arm, outcomes: OutcomeTable) -> OutcomeTable:
@@ -348,6 +344,6 @@ def _one_cell(arm: Arm, cost_usd: float) -> OutcomeTable:
     from fusionfactory.table import CELLS, QUERY_COLUMNS
 
     row = dict.fromkeys(QUERY_COLUMNS, "")
-    cells = {name: np.full((1, 1), np.nan) for name in CELLS}
+    cells: dict[str, Any] = {name: np.full((1, 1), np.nan) for name in CELLS}
     cells["cost_usd"][:] = cost_usd
     return OutcomeTable(queries=pl.DataFrame([row]), arms=(arm,), **cells)

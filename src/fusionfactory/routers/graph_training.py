@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "nearest", "train_mended", "train_paper"]
 
 _CHUNK = 512
+_APART = -4.0
 _HIDDEN_ARMS = 0.05
 _MOST_TARGETS = 1024
+_CONTRAST = 10.0
 _CHECK_EVERY = 5
 _PATIENCE = 6
 _UNCHECKED_EPOCHS = 40
@@ -65,7 +67,7 @@ def nearest(
         queries: (b, d) rows of length 1.
         bank: (n, d) rows of length 1.
         k: At most n.
-        exclude: (b,) and (n,) groups; a query and a row of one group do not meet.
+        exclude: (b,) and (n,) groups; rows of the query's own group come last, far away.
     """
     index = np.zeros((len(queries), k), dtype=np.int64)
     cosine = np.zeros((len(queries), k), dtype=np.float32)
@@ -73,7 +75,7 @@ def nearest(
         rows = slice(start, start + _CHUNK)
         similarity = queries[rows] @ bank.T
         if exclude is not None:
-            similarity[exclude[0][rows, None] == exclude[1][None, :]] = -np.inf
+            similarity[exclude[0][rows, None] == exclude[1][None, :]] = _APART
         index[rows] = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
         cosine[rows] = np.take_along_axis(similarity, index[rows], axis=1)
     return index, cosine
@@ -90,14 +92,14 @@ def train_mended(
     """Learns expected quality: a hidden query's outcomes from those of the visible ones.
 
     In every epoch a share `mask` of the queries has all its outcomes hidden, as a new query's are,
-    and now and then an arm has, as a new arm's are. The loss is the cross-entropy with quality as
-    a soft label over the hidden queries' known cells.
+    and now and then an arm has, as a new arm's are. The loss is over the hidden queries' known
+    cells.
 
     Args:
         torch: The module.
         graph: NumPy arrays.
         attach: (n, t) predicted task probabilities, which is what a new query has.
-        near: (n, k) indices and cosines of each query's neighbours; cosine -inf for none.
+        near: (n, k) indices and cosines of each query's neighbours.
         held: (n,) queries that decide when to stop; none trains for a fixed number of epochs.
         settings: See `Settings`.
 
@@ -128,7 +130,7 @@ def train_mended(
         heard = graph.seen[found] * visible[found][:, :, None] * arms
         around = Near(cosine[rows], graph.quality[found], heard)
         logits = score_arms(torch, weights, nodes, graph.features[rows], attach[rows], around, drop)
-        return _cross_entropy(torch, logits, graph.quality[rows], graph.seen[rows])
+        return _loss(torch, logits, graph.quality[rows], graph.seen[rows])
 
     usable, known = put(~held), (graph.seen.sum(1) > 0)
     held_rows = put(np.nonzero(held)[0])
@@ -250,11 +252,18 @@ class _Random:
         return values * keep / (1.0 - self.dropout)
 
 
-def _cross_entropy(torch: Any, logits: Array, quality: Array, seen: Array) -> Array:  # noqa: ANN401
+def _loss(torch: Any, logits: Array, quality: Array, seen: Array) -> Array:  # noqa: ANN401
+    """Cross-entropy of the known cells, and squared error of the arms against their query's mean.
+
+    The second part is what routing lives on: which arm is better, not how hard the query is.
+    """
     entropy = torch.nn.functional.binary_cross_entropy_with_logits(
         logits, quality, reduction="none"
     )
-    return (entropy * seen).sum() / (seen.sum() + 1e-6)
+    cells = seen.sum() + 1e-6
+    error = (torch.sigmoid(logits) - quality) * seen
+    error = error - error.sum(1)[:, None] / (seen.sum(1)[:, None] + 1e-6) * seen
+    return (entropy * seen).sum() / cells + _CONTRAST * (error**2).sum() / cells
 
 
 def _same(values: Array) -> Array:

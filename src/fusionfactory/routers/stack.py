@@ -10,7 +10,6 @@ import numpy as np
 from fusionfactory.routers.base import Router
 from fusionfactory.routers.cost import CostModel
 from fusionfactory.routers.forest import Forest
-from fusionfactory.routers.kernel import KernelRidge
 from fusionfactory.routers.tasks import TaskHead, task_labels
 from fusionfactory.table import complete
 
@@ -43,26 +42,30 @@ class ForestCost(CostModel):
 
 
 class StackRouter(Router):
-    """Task head + residual trees + residual kernel ridge, weighted out of fold.
+    """Task head, trees, and trees on what the task leaves unexplained, weighted out of fold.
 
-    The members are fitted on folds of near-duplicate groups: a task head (logistic regression;
-    the task's mean quality per arm, mixed by its probabilities), and what its true task leaves
-    unexplained by extra trees and by kernel ridge regression. A prediction is the mean of the fold
-    models. Weights are non-negative least squares of the out-of-fold *differences between arms*,
-    which is all that a choice depends on.
+    The members are fitted on folds of near-duplicate groups, and a prediction is the mean of the
+    fold models:
 
-    Fallback: where quality alone counts, another arm must beat the best single arm by a margin, the
-    one with the best lower end (mean - one standard error) of the out-of-fold paired gain. Where no
-    margin gains, the residual members lose three quarters of their weight and the margin exceeds
-    every contrast seen, so that the best single arm answers; cheaper arms can still win on price.
+    - a task head: the tasks' mean qualities mixed by the odds of a logistic regression;
+    - extra trees on quality, their splits guided by the task as well;
+    - extra trees on the differences between arms that the true task leaves unexplained, the good
+      arms weighing most.
+
+    Weights are non-negative least squares of the out-of-fold *differences between arms*, which is
+    all that a choice depends on.
+
+    Fallback: where quality alone counts, another arm must beat the best single arm by a margin: the
+    least one at which the out-of-fold paired gain exceeds its standard error, 0 if that will do.
+    Where none does, the trees lose three quarters of their weight and the margin exceeds every
+    contrast seen, so that the best single arm answers; cheaper arms can still win on price.
 
     Args:
         encoder: See `Router`.
         seed: Of the folds and the trees.
         folds: Of the cross-fitting.
-        trees: Trees per fold.
-        penalty: Of the kernel ridge regression.
-        focus: How sharply the trees look at differences between good arms; in quality.
+        trees: Trees per fold and member.
+        focus: How sharply the residual trees look at differences between good arms; in quality.
     """
 
     name = "stack"
@@ -70,7 +73,6 @@ class StackRouter(Router):
 
     heads_: list[TaskHead]
     forest_: Forest
-    kernel_: KernelRidge
     mean_: FloatArray
     focus_: FloatArray
     weights_: FloatArray
@@ -85,25 +87,25 @@ class StackRouter(Router):
         seed: int = 0,
         folds: int = 5,
         trees: int = 40,
-        penalty: float = 6.0,
         focus: float = 0.1,
     ) -> None:
         super().__init__(encoder=encoder, seed=seed)
         self.folds = folds
         self.trees = trees
-        self.penalty = penalty
         self.focus = focus
 
-    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:  # noqa: ARG002
+    def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
         quality = complete(table.quality)
         self.mean_ = quality.mean(axis=0)
         weight = np.exp((self.mean_ - self.mean_.max()) / self.focus)
         self.focus_ = weight / weight.sum()
-        members = self._cross_fit(
-            features, quality, task_labels(table), self._folds(table.groups())
-        )
+        folds = self._folds(table.groups())
+        members, forests = self._cross_fit(features, quality, task_labels(table), folds)
         self._weigh(members, table.quality)
         self._choose_margin(members, table)
+        count = len(self.heads_)
+        scales = [self.weights_[1] / count, self.weights_[2] / count / np.sqrt(self.focus_)]
+        self.forest_ = Forest.weighted_sum(forests, [scales[i // count] for i in range(2 * count)])
 
     def _folds(self, groups: IntArray) -> IntArray:
         """(n,) fold numbers, near-duplicates in one fold."""
@@ -113,34 +115,29 @@ class StackRouter(Router):
 
     def _cross_fit(
         self, features: FloatArray, quality: FloatArray, labels: IntArray, folds: IntArray
-    ) -> FloatArray:
-        """(3, n, m) out-of-fold predictions of the members; keeps their fold models."""
-        linear, metric = self.views_.linear(features), self.views_.metric(features)
-        trees = self.views_.trees(features)
+    ) -> tuple[FloatArray, list[Forest]]:
+        """(3, n, m) out-of-fold predictions, and the fold forests, those on quality first."""
+        linear, trees = self.views_.linear(features), self.views_.trees(features)
+        guides = np.eye(int(labels.max()) + 1)[labels]
         scale = np.sqrt(self.focus_)
         members = np.zeros((3, *quality.shape))
-        heads, forests, kernels = [], [], []
+        whole, rest = [], []
+        self.heads_ = []
         for fold in np.unique(folds):
             held = folds == fold
             used = ~held if not held.all() else held
-            head = TaskHead().fit(linear[used], labels[used], quality[used])
+            seed = self.seed + int(fold)
+            self.heads_.append(TaskHead().fit(linear[used], labels[used], quality[used]))
+            whole.append(Forest(trees=self.trees, min_leaf=4, max_features=0.3, seed=seed))
+            whole[-1].fit(trees[used], quality[used], guides[used])
             residual = quality[used] - _label_means(quality[used], labels[used])
             contrast = (residual - (residual @ self.focus_)[:, None]) * scale
-            forest = Forest(
-                trees=self.trees, min_leaf=8, max_features=0.2, seed=self.seed + int(fold)
-            )
-            forest.fit(trees[used], contrast)
-            kernel = KernelRidge(penalty=self.penalty)
-            kernel.fit(metric[used], residual - residual.mean(axis=0))
-            members[0, held] = head.predict(linear[held]) - self.mean_
-            members[1, held] = forest.predict(trees[held]) / scale
-            members[2, held] = kernel.predict(metric[held])
-            heads.append(head)
-            forests.append(forest)
-            kernels.append(kernel)
-        self.heads_, self.forest_ = heads, Forest.mean(forests)
-        self.kernel_ = KernelRidge.mean(kernels)
-        return members
+            rest.append(Forest(trees=self.trees, min_leaf=8, max_features=0.2, seed=seed))
+            rest[-1].fit(trees[used], contrast)
+            members[0, held] = self.heads_[-1].predict(linear[held]) - self.mean_
+            members[1, held] = whole[-1].predict(trees[held]) - self.mean_
+            members[2, held] = rest[-1].predict(trees[held]) / scale
+        return members, whole + rest
 
     def _weigh(self, members: FloatArray, quality: FloatArray) -> None:
         """Non-negative least squares of the differences between arms, on the observed cells."""
@@ -159,19 +156,18 @@ class StackRouter(Router):
         """The margin by which an arm must beat the best single one, or the fallback."""
         best = table.best_single()
         contrast = self._contrast(members, best)
-        found, self.margin_, self.fallback_ = _LEAST_GAIN, 0.0, True
         for margin in _MARGINS:
             chosen = np.where(contrast.max(axis=1) > margin, contrast.argmax(axis=1), best)
             gain = table.quality[np.arange(len(table)), chosen] - table.quality[:, best]
             gain = gain[~np.isnan(gain)]
             low = float(gain.mean() - gain.std() / np.sqrt(len(gain))) if gain.size else 0.0
-            if low > found:
-                found, self.margin_, self.fallback_ = low, margin, False
-        if self.fallback_:
-            self.weights_[1:] *= _DISTRUST
-            self.offset_ = self._mixed(members).mean(axis=0)
-            widest = float(self._contrast(members, best).max())
-            self.margin_ = max(widest * _SAFETY, _LEAST_MARGIN)
+            self.margin_, self.fallback_ = margin, low <= _LEAST_GAIN
+            if not self.fallback_:
+                return
+        self.weights_[1:] *= _DISTRUST
+        self.offset_ = self._mixed(members).mean(axis=0)
+        widest = float(self._contrast(members, best).max())
+        self.margin_ = max(widest * _SAFETY, _LEAST_MARGIN)
 
     def _contrast(self, members: FloatArray, best: int) -> FloatArray:
         """(n, m) out-of-fold expected gain over the best single arm."""
@@ -180,10 +176,10 @@ class StackRouter(Router):
 
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
         linear = self.views_.linear(features)
-        head = np.mean([head.predict(linear) for head in self.heads_], axis=0) - self.mean_
-        forest = self.forest_.predict(self.views_.trees(features)) / np.sqrt(self.focus_)
-        kernel = self.kernel_.predict(self.views_.metric(features))
-        return np.asarray(self.mean_ + self._mixed(np.stack([head, forest, kernel])) - self.offset_)
+        head = np.mean([head.predict(linear) for head in self.heads_], axis=0)
+        base = self.mean_ - self.offset_ - (self.weights_[0] + self.weights_[1]) * self.mean_
+        trees = self.forest_.predict(self.views_.trees(features))
+        return np.asarray(base + self.weights_[0] * head + trees)
 
     def choose(self, estimates: Estimates, policy: Policy) -> IntArray:
         """(n,) columns; where cost does not count, the best single arm keeps its margin."""

@@ -53,14 +53,14 @@ class TaskHead(Estimator):
         self.quality_ = np.stack([quality[labels == name].mean(axis=0) for name in names])
         self.coef_ = np.zeros((features.shape[1], len(names)))
         self.intercept_ = np.zeros(len(names))
-        if len(names) < 2:  # noqa: PLR2004
+        if len(names) < 2:
             return self
         model = LogisticRegression(C=self.c, max_iter=200)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(features, labels)
         coef, intercept = model.coef_.T, model.intercept_
-        if len(names) == 2:  # noqa: PLR2004  the binary model keeps one column
+        if len(names) == 2:
             coef, intercept = (
                 np.hstack([-coef, coef]) / 2,
                 np.concatenate([-intercept, intercept]) / 2,

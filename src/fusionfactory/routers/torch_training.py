@@ -1,4 +1,4 @@
-"""What the routers trained with torch share: the import, the device, the split to stop by."""
+"""What the routers trained with torch share: import, device, arms as text, and when to stop."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fusionfactory.table import OutcomeTable
-    from fusionfactory.types import BoolArray
+    from fusionfactory.types import Arm, BoolArray
 
-__all__ = ["BestWeights", "hold_out", "import_torch", "pick_device"]
+__all__ = ["BestWeights", "arm_text", "hold_out", "import_torch", "pick_device"]
 
 _FEWEST_GROUPS = 20
 
@@ -52,6 +52,18 @@ def pick_device(torch: Any, device: str) -> Any:  # noqa: ANN401  torch's module
         )
         raise ConfigError(msg, field="device") from None
     return torch.device(name)
+
+
+def arm_text(arm: Arm) -> str:
+    """What a model reads of an arm: its description, or its name and prices."""
+    if arm.description:
+        return arm.description
+    prices = [
+        f"{price:g} USD per million {side} tokens"
+        for side, price in (("input", arm.input_price), ("output", arm.output_price))
+        if price is not None
+    ]
+    return ", ".join([arm.name, *prices])
 
 
 def hold_out(table: OutcomeTable, share: float, seed: int) -> BoolArray:

@@ -100,7 +100,7 @@ def _copy_postgresql(connection: sa.Connection, chunk: pl.DataFrame, replace: bo
         with raw.cursor() as cursor, cursor.copy(f"COPY {target} ({columns}) FROM STDIN") as copy:
             for row in chunk.iter_rows():
                 copy.write_row(row)
-    except raw_errors(connection) as error:
+    except _raw_errors(connection) as error:
         if getattr(error, "sqlstate", "") in {"23505", "23514"}:
             raise sa.exc.IntegrityError(None, None, error) from None
         raise StoreError(str(error).splitlines()[0]) from None
@@ -109,7 +109,7 @@ def _copy_postgresql(connection: sa.Connection, chunk: pl.DataFrame, replace: bo
         connection.exec_driver_sql(insert + _conflict())
 
 
-def raw_errors(connection: sa.Connection) -> type[Exception]:
+def _raw_errors(connection: sa.Connection) -> type[Exception]:
     """The base of the driver's errors."""
     base: type[Exception] = connection.dialect.dbapi.Error  # type: ignore[union-attr]
     return base
@@ -172,10 +172,14 @@ def _chunks(connection: sa.Connection, some: Any, *, responses: bool) -> Iterato
     text = str(query.compile(connection, compile_kwargs={"literal_binds": True}))
     raw: Any = connection.connection.driver_connection
     # The driver's own rows: SQLAlchemy's cost as much again. A named cursor is one on the server.
-    with closing(raw.cursor(*([] if connection.dialect.name == "sqlite" else ["rows"]))) as cursor:
-        cursor.execute(text)
-        while page := cursor.fetchmany(_CHUNK):
-            yield list(zip(*page, strict=True))
+    server_side = [] if connection.dialect.name == "sqlite" else ["rows"]
+    try:
+        with closing(raw.cursor(*server_side)) as cursor:
+            cursor.execute(text)
+            while page := cursor.fetchmany(_CHUNK):
+                yield list(zip(*page, strict=True))
+    except _raw_errors(connection) as error:
+        raise StoreError(str(error).splitlines()[0]) from None
 
 
 def _keep_lowest(

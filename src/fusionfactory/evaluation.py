@@ -70,6 +70,7 @@ def evaluate(
     seeds: int = 1,
     encoder: str = "text",
     test_share: float = 0.3,
+    min_coverage: float = 0.9,
     draws: int = 1000,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -82,6 +83,8 @@ def evaluate(
         seeds: Splits; seed s is both the split's and the routers'.
         encoder: Default encoder of the routers that take one.
         test_share: Share of queries tested on.
+        min_coverage: Arms that are scored on a smaller share of the queries are left out: what an
+            arm did on some queries cannot be compared with what others did on all.
         draws: Bootstrap resamples.
         progress: Called before every fit with steps done, steps in all, and a label.
 
@@ -89,13 +92,13 @@ def evaluate(
         TableError: The table is too small, or has fewer than two arms.
         PolicyError: A scenario's name is unknown, or no scenario can be run.
     """
-    if len(table.arms) < 2:
-        msg = f"only one arm ({table.arm_names[0]}): there is nothing to route between"
-        raise TableError(msg, field="llm")
     if seeds < 1:
         msg = f"needs at least one seed, got {seeds}"
         raise PolicyError(msg, field="seeds")
-    table, dropped = _scored_arms(table)
+    table, dropped = _covered_arms(table, min_coverage)
+    if len(table.arms) < 2:
+        msg = f"only one arm ({table.arm_names[0]}): there is nothing to route between"
+        raise TableError(msg, field="llm")
     table = _with_costs(table)
     policies, skipped = _applicable([Policy.parse(name) for name in scenarios], table)
     bootstrap = Bootstrap(table.groups(), draws)
@@ -141,12 +144,16 @@ class _Encoded(Encoder):
     def __init__(self, encoder: Encoder, texts: Sequence[str]) -> None:
         distinct = sorted(set(texts))
         start = time.perf_counter()
+        self._encoder = encoder
         self._rows = encoder.encode(distinct)
         self.us_per_query = 1e6 * (time.perf_counter() - start) / len(distinct)
         self._index = {text: row for row, text in enumerate(distinct)}
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         return self._rows[[self._index[text] for text in texts]]
+
+    def blocks(self, width: int) -> list[tuple[str, int]]:
+        return self._encoder.blocks(width)
 
 
 def _contest(
@@ -177,13 +184,16 @@ def _contest(
     return contest
 
 
-def _scored_arms(table: OutcomeTable) -> tuple[OutcomeTable, list[str]]:
+def _covered_arms(
+    table: OutcomeTable, min_coverage: float
+) -> tuple[OutcomeTable, dict[str, float]]:
     shares = table.coverage()
-    dropped = [name for name, share in shares.items() if share == 0.0]
-    kept = [name for name in table.arm_names if name not in dropped]
+    kept = [name for name, share in shares.items() if share > 0 and share >= min_coverage]
     if not kept:
-        msg = "no cell carries a quality: score the outcomes first"
+        best = max(shares.values())
+        msg = f"no arm is scored on {min_coverage:.0%} of the queries (the best on {best:.0%})"
         raise TableError(msg, field="performance")
+    dropped = {name: share for name, share in shares.items() if name not in kept}
     return (table.select_arms(kept) if dropped else table), dropped
 
 
@@ -211,7 +221,7 @@ def _applicable(
 
 
 def _facts(
-    table: OutcomeTable, encoder: str, seeds: int, test_share: float, dropped: list[str]
+    table: OutcomeTable, encoder: str, seeds: int, test_share: float, dropped: dict[str, float]
 ) -> dict[str, Any]:
     groups = table.groups()
     split = table.split(test=test_share, seed=0)
@@ -225,7 +235,7 @@ def _facts(
         "has_judge": table.has_judge,
         "observed_share": float(table.observed().mean()),
         "coverage": table.coverage(),
-        "arms_without_scores": dropped,
+        "arms_left_out": dropped,
         "near_duplicate_queries": len(table) - len(np.unique(groups)),
         "queries_in_train_and_test": len(shared),
         "encoder": encoder,

@@ -1,0 +1,39 @@
+# Every target sets up its own virtual environment on a fresh machine.
+comma := ,
+PYTHON ?= python3
+EXTRAS ?= dev
+BIN := .venv/bin
+STAMP := .venv/.installed-$(subst $(comma),-,$(EXTRAS))
+
+
+.PHONY: install check test bench demo docs clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
+	@touch $@
+
+check: $(STAMP)  ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: $(STAMP)  ## the tests, without a model, a key or a network
+	$(BIN)/python -m pytest
+
+demo: ## the whole loop on the bundled log
+	@$(MAKE) --no-print-directory install EXTRAS=
+	$(BIN)/fusionfactory demo --html demo.html
+
+bench: $(STAMP)  ## figures of benchmarks/RESULTS.md; DATA=folder of the tables
+	$(BIN)/python benchmarks/routing.py $(DATA)
+	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/store.py
+
+docs: $(STAMP)  ## rewrites docs/cli.md from the commands' own help
+	$(BIN)/python docs/make_cli.py
+
+clean:
+	rm -rf .venv build dist demo.html
