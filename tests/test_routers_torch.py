@@ -47,16 +47,19 @@ def _one_thread() -> Any:  # noqa: ANN401
 
 
 def small_graph(**params: Any) -> GraphRouter:  # noqa: ANN401
-    given: dict[str, Any] = {"hidden": 8, "members": 1, "max_epochs": 20, "device": "cpu"}
+    given: dict[str, Any] = {"hidden": 8, "members": 1, "max_epochs": 10, "device": "cpu"}
     return GraphRouter(**(given | params))
+
+
+def good_arms(table: OutcomeTable) -> Any:  # noqa: ANN401  an array
+    """(n,) columns of the arms that are good at the queries' tasks."""
+    return np.array([{"sums": 0, "code": 1, "facts": 2}[task] for task in table.tasks])
 
 
 def share_right(router: Any, table: OutcomeTable) -> float:  # noqa: ANN401
     """Share of the queries given to the arm that is good at their task."""
-    good = {"sums": 0, "code": 1, "facts": 2}
     column = router.choose(router.estimate(table.texts), PERFORMANCE)
-    wanted = np.array([good[task] for task in table.tasks])
-    return float((column == wanted).mean())
+    return float((column == good_arms(table)).mean())
 
 
 # GraphRouter
@@ -76,8 +79,8 @@ def test_graph_learns_which_arm_is_good_at_what() -> None:
 
 
 def test_graph_paper_learns_at_a_higher_rate() -> None:
-    router = make_router("graph-paper", learning_rate=0.02, max_epochs=150, device="cpu")
-    router.fit(make_table(300, seed=1), PERFORMANCE)
+    router = make_router("graph-paper", learning_rate=0.03, max_epochs=60, device="cpu")
+    router.fit(make_table(150, seed=1), PERFORMANCE)
     assert share_right(router, make_table(100, seed=2)) > 0.6
 
 
@@ -236,7 +239,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     pieces = [*special, *sorted(words), *(f"##{letter}" for letter in letters)]
     vocabulary = {word: i for i, word in enumerate(pieces)}
-    made = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]"))
+    made = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token=special[1]))
     made.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
     made.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
     made.post_processor = tokenizers.processors.TemplateProcessing(
@@ -270,9 +273,11 @@ def test_bert_keeps_the_contract(tiny: str) -> None:
 
 
 def test_bert_learns_which_arm_is_good_at_what(tiny: str) -> None:
-    router = small_bert(tiny, epochs=6).fit(make_table(300, seed=1))
+    table = make_table(200, seed=1)
+    table.quality[:] = good_arms(table)[:, None] == np.arange(3)
+    router = small_bert(tiny, epochs=8, batch=16).fit(table)
     assert share_right(router, make_table(60, seed=2)) > 0.8
-    assert router.metrics_["held_out_loss"] < 0.66
+    assert router.metrics_["held_out_loss"] < 0.4
 
 
 def test_bert_paper_is_bound_to_its_policy(tiny: str) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "print_leaderboard",
     "progress_bar",
     "read_table",
+    "short",
     "write_json",
 ]
 
@@ -36,8 +37,15 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _PAPER_WIDTH = 120
 """Columns where standard output is no terminal."""
 
+_SHOWN_CHARACTERS = 60
 _WIDE = 110
 """Columns from which a terminal shows every figure."""
+
+
+def short(text: str) -> str:
+    """A text on one line, cut for a table."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARACTERS else line[: _SHOWN_CHARACTERS - 1] + "…"
 
 
 def json_option(command: Command) -> Command:

@@ -11,14 +11,12 @@ import click
 from rich import box
 from rich.table import Table
 
-from fusionfactory.cli.output import console
+from fusionfactory.cli.output import console, short
 from fusionfactory.errors import FormatError
 from fusionfactory.evaluation import clean
 from fusionfactory.policy import Policy
 
 __all__ = ["command"]
-
-_SHOWN_CHARACTERS = 60
 
 
 @click.command(
@@ -50,9 +48,7 @@ def command(router: Path, query: tuple[str, ...], policy: str | None, as_json: b
         return
     table = Table("query", "arm", "expected quality", "expected USD", box=box.SIMPLE_HEAD)
     for text, decision in zip(texts, decisions, strict=True):
-        short = " ".join(text.split())
-        short = short if len(short) <= _SHOWN_CHARACTERS else short[: _SHOWN_CHARACTERS - 1] + "…"
-        table.add_row(short, decision.arm, f"{decision.expected_quality:.3f}",
+        table.add_row(short(text), decision.arm, f"{decision.expected_quality:.3f}",
                       f"{decision.expected_cost_usd:.3g}")  # fmt: skip
     console().print(table, markup=False)
 
