@@ -65,7 +65,7 @@ class InputError(FusionFactoryError):
         row: int | None = None,
         field: str | None = None,
     ) -> None:
-        self.file, self.row, self.field = file, row, field
+        self.message, self.file, self.row, self.field = message, file, row, field
         place = [
             f"{label}{value}"
             for label, value in (("", file), ("row ", row), ("field ", field and repr(field)))

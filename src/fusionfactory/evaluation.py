@@ -91,10 +91,13 @@ def evaluate(
     Raises:
         TableError: The table is too small, or has fewer than two arms.
         PolicyError: A scenario's name is unknown, or no scenario can be run.
+        UnknownNameError: A router, or a parameter of one, is unknown.
     """
     if seeds < 1:
         msg = f"needs at least one seed, got {seeds}"
         raise PolicyError(msg, field="seeds")
+    for spec in routers:
+        make_router(spec, encoder=encoder)
     table, dropped = _covered_arms(table, min_coverage)
     if len(table.arms) < 2:
         msg = f"only one arm ({table.arm_names[0]}): there is nothing to route between"

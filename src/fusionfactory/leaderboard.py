@@ -29,7 +29,8 @@ def leaderboard(
     """One row per router and baseline under a policy, routers by falling reward, then baselines.
 
     A row holds means over seeds; `gain` is quality minus the best single arm's on the queries where
-    both are known, `ci95` its paired interval; `gain_reward`, `ci95_reward` the same of reward; `cost_usd` is USD per query; `entropy` is in bits.
+    both are known, `ci95` its paired interval; `gain_reward`, `ci95_reward` the same of reward;
+    `cost_usd` is USD per query; `entropy` is in bits.
     """
     specs = list(contests[0].entries)
     rows = [leaderboard_row(spec, contests, policy, bootstrap) for spec in specs]
@@ -95,6 +96,7 @@ def _seed_row(contest: Contest, entry: Entry, policy: Policy) -> dict[str, float
     arms = np.stack([test.arm_cost_usd(), test.arm_quality()], axis=1)
     reward = mean_or_nan(taken(rewards, chosen))
     mean = mean_or_nan(quality)
+    best_possible = mean_or_nan(taken(test.quality, oracle))
     return {
         "quality": mean,
         "cost_usd": mean_or_nan(taken(test.cost_usd, chosen)),
@@ -109,7 +111,7 @@ def _seed_row(contest: Contest, entry: Entry, policy: Policy) -> dict[str, float
         "apgr": entry.apgr,
         "pareto_dist": _pareto_distance(contest, points),
         "gain_at_best": mean / best_quality - 1 if best_quality else float("nan"),
-        "gap_at_oracle": 1 - mean / mean_or_nan(taken(test.quality, oracle)),
+        "gap_at_oracle": 1 - mean / best_possible if best_possible else float("nan"),
         "entropy": entropy,
         "top_share": top,
         "scored_share": float((~np.isnan(quality)).mean()),

@@ -109,10 +109,12 @@ def apgr(quality: FloatArray, preference: FloatArray) -> float:
 
     Returns:
         Mean over all shares of strong calls of (quality - weak) / (strong - weak); .5 is chance,
-        NaN where the strong arm is not better.
+        NaN where the strong arm is not better. Queries preferred alike are sent in equal shares.
     """
     known = ~np.isnan(quality).any(axis=1) & ~np.isnan(preference)
-    gain = (quality[known, 1] - quality[known, 0])[np.argsort(-preference[known], kind="stable")]
+    gain = quality[known, 1] - quality[known, 0]
+    _, rank, count = np.unique(-preference[known], return_inverse=True, return_counts=True)
+    gain = np.repeat(np.bincount(rank, gain, minlength=len(count)) / count, count)
     if not gain.sum() > 0:
         return float("nan")
     recovered = np.concatenate([[0.0], np.cumsum(gain)]) / gain.sum()

@@ -89,7 +89,10 @@ class Arm:
         Raises:
             InputError: The name is empty or has an empty part.
         """
-        model, _, strategy = name.partition("|")
+        model, bar, strategy = name.partition("|")
+        if bar and not strategy:
+            msg = f"{name!r} is no arm: expected `model` or `model|strategy`"
+            raise InputError(msg)
         return cls(model, strategy or "direct", input_price, output_price, description)
 
 
@@ -113,7 +116,8 @@ class Score:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.value <= 1.0:
-            raise InputError("a score must lie in [0, 1]", field=self.name)  # noqa: EM101
+            msg = f"{self.value} is no score: it must lie in [0, 1]"
+            raise InputError(msg, field=self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _PAPER_WIDTH = 120
 """Columns where standard output is no terminal."""
 
+_NOTHING = 1e-12
 _SHOWN_CHARACTERS = 60
 _WIDE = 110
 """Columns from which a terminal shows every figure."""
@@ -158,4 +159,4 @@ def _last_router(rows: Sequence[Row], row: Row) -> bool:
 
 
 def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+    return "-" if value is None else format(0.0 if abs(value) < _NOTHING else value, form)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,9 +34,8 @@ def command(router: Path, query: tuple[str, ...], policy: str | None, as_json: b
 
     trade_off = Policy.parse(policy) if policy else None
     loaded = load_router(router)
-    texts = list(query) or [
-        _text(line, row) for row, line in enumerate(sys.stdin, 1) if line.strip()
-    ]
+    lines = enumerate(click.get_binary_stream("stdin"), 1) if not query else ()
+    texts = list(query) or [_text(line, row) for row, line in lines if line.strip()]
     if not texts:
         msg = "no query: give one as an argument, or JSON lines on standard input"
         raise FormatError(msg)
@@ -53,13 +51,18 @@ def command(router: Path, query: tuple[str, ...], policy: str | None, as_json: b
     console().print(table, markup=False)
 
 
-def _text(line: str, row: int) -> str:
+def _text(line: bytes, row: int) -> str:
     """The text of one line: a JSON object with `query` or `messages`, or a JSON string."""
     try:
-        value = json.loads(line)
-    except ValueError as error:
+        # A lone surrogate, which JSON can carry, is no text in UTF-8.
+        text = _found(json.loads(line.decode("utf-8-sig")), row)
+        return text.encode(errors="replace").decode()
+    except (ValueError, RecursionError) as error:
         msg = f"is no JSON: {error}"
         raise FormatError(msg, file="standard input", row=row) from None
+
+
+def _found(value: object, row: int) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, dict) and isinstance(value.get("query"), str):

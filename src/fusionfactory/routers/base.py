@@ -238,12 +238,15 @@ class Router(Estimator, ABC):
         default = getattr(self, "policy_name_", "performance")
         chosen = self.choose(estimates, policy or SCENARIOS.get(default, Policy(default)))
         rows = np.arange(len(estimates))
+        expected = estimates.quality[rows, chosen]
+        if not self.policy_bound:
+            expected = np.clip(expected, 0.0, 1.0)
         router = f"{self.name}@{self.fingerprint_[:8]}/{__version__}"
         return [
             Decision(estimates.arms[arm], float(quality), float(cost), self._propensity(), router)
             for arm, quality, cost in zip(
                 chosen.tolist(),
-                estimates.quality[rows, chosen],
+                expected,
                 estimates.cost_usd[rows, chosen],
                 strict=True,
             )

@@ -29,7 +29,9 @@ def trade_offs(cost_usd: FloatArray) -> FloatArray:
     Returns:
         A rising grid over six decades around the dearest arm's mean cost; first 0, last infinite.
     """
-    scale = float(np.nanmax(np.nanmean(cost_usd, axis=0)))
+    known = ~np.isnan(cost_usd)
+    total = np.where(known, cost_usd, 0.0).sum(axis=0)
+    scale = float((total / np.maximum(known.sum(axis=0), 1)).max())
     grid = np.logspace(*_DECADES, _STEPS) * max(scale, 1e-12)
     return np.concatenate([[0.0], grid, [np.inf]])
 
@@ -65,7 +67,8 @@ class Frontier(Estimator):
         self.worth_usd_ = trade_offs(estimates.cost_usd)
         picks = sweep(estimates, self.worth_usd_)
         rows = np.arange(len(estimates))
-        self.spend_usd_ = np.array([np.nanmean(estimates.cost_usd[rows, p]) for p in picks])
+        # NaN where an arm of unknown cost is chosen: no budget is known to hold there.
+        self.spend_usd_ = np.array([estimates.cost_usd[rows, p].mean() for p in picks])
         return self
 
     def within(self, policy: Policy) -> Policy:
@@ -82,7 +85,7 @@ class Frontier(Estimator):
             raise PolicyError(msg)
         affordable = np.nonzero(self.spend_usd_ <= budget)[0]
         if not affordable.size:
-            least = self.spend_usd_.min() * 1000
+            least = np.nanmin(self.spend_usd_) * 1000
             msg = (
                 f"the cheapest choice costs {least:.4g} USD per 1,000 queries, over {policy.name!r}"
             )
