@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -30,9 +30,13 @@ from fusionfactory.routers import (
 from fusionfactory.routers.elo import bradley_terry
 from fusionfactory.routers.forest import Forest
 from fusionfactory.routers.linear import solve_ridge
-from fusionfactory.table import OutcomeTable
 from fusionfactory.testing import check_router, make_table
 from fusionfactory.types import Arm
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fusionfactory.table import OutcomeTable
 
 
 @pytest.mark.parametrize("spec", [*BASE_ROUTERS, *PAPER, *BASELINES])
@@ -213,7 +217,7 @@ def test_unknown_class_is_refused(saved: Path) -> None:
     manifest["state"]["name"] = "os.system"
     manifest["manifest_sha256"] = _digest(manifest)
     (saved / "router.json").write_text(json.dumps(manifest))
-    with pytest.raises(UnknownNameError, match="unknown router 'os.system'"):
+    with pytest.raises(UnknownNameError, match=r"unknown router 'os\.system'"):
         load_router(saved)
 
 
@@ -227,11 +231,11 @@ def test_registry_lists_every_router_once() -> None:
 def test_ridge_recovers_a_line() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(500, 4))
-    y = x @ np.array([[1.0, 0.0], [0.0, 2.0], [0.5, 0.0], [0.0, 0.0]]) + [3.0, -1.0]
+    y = x @ np.array([[1.0, 0.0], [0.0, 2.0], [0.5, 0.0], [0.0, 0.0]]) + np.array([3.0, -1.0])
     y[rng.random(y.shape) < 0.2] = np.nan
     coef, intercept = solve_ridge(x, y)
-    np.testing.assert_allclose(intercept, [3, -1], atol=0.05)
-    np.testing.assert_allclose(coef[:3], [[1, 0], [0, 2], [0.5, 0]], atol=0.05)
+    np.testing.assert_allclose(intercept, np.array([3, -1]), atol=0.05)
+    np.testing.assert_allclose(coef[:3], np.array([[1, 0], [0, 2], [0.5, 0]]), atol=0.05)
 
 
 def test_forest_equals_scikit_learn() -> None:

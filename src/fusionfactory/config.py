@@ -24,16 +24,21 @@ TEMPLATE = """\
 
 [evaluate]
 # Routers to compare; `fusionfactory evaluate --help` lists them.
-router = ["stack", "trees", "ridge", "knn", "clusters"]
+router = [
+    "stack", "trees", "ridge", "knn", "clusters", "factor", "mlp", "svm", "elo", "task",
+    "knn-paper", "svm-paper", "mlp-paper",
+]
 # Trade-offs: performance, balance, cost, judge, price:USD_PER_POINT, budget:USD_PER_1000_QUERIES,
 # each with an optional ,max:USD_PER_QUERY.
-scenario = ["performance", "balance", "cost"]
+scenario = ["performance", "balance", "cost", "judge"]
 # Splits to average over.
 seeds = 1
 # text needs no model; or minilm, static, hashing, st:NAME, endpoint:MODEL@URL, or minilm+text.
 encoder = "text"
 # Share of the queries that routers are tested on.
 test_share = 0.3
+# Arms that are scored on a smaller share of the queries are left out.
+min_coverage = 0.9
 
 [fit]
 router = "stack"
@@ -43,7 +48,9 @@ seed = 0
 holdout = 0.2
 
 [route]
-policy = "performance"
+# A trade-off as above. Unless it is set, a router that was fitted under one policy decides by that,
+# any other by performance.
+# policy = "balance"
 """
 
 
@@ -59,6 +66,7 @@ class EvaluateSection(_Section):
     seeds: int | None = Field(default=None, ge=1)
     encoder: str | None = None
     test_share: float | None = Field(default=None, gt=0, lt=1)
+    min_coverage: float | None = Field(default=None, ge=0, le=1)
 
 
 class FitSection(_Section):

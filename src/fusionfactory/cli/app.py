@@ -78,3 +78,6 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fusionfactory.cli.output import (
+    about,
     console,
     json_option,
     print_leaderboard,
@@ -75,7 +76,7 @@ def command(
         check_path(html_path)
     where = console(json_path)
     outcomes = read_table(table, format_name)
-    with progress_bar(where) as progress:
+    with about(table), progress_bar(where) as progress:
         found = evaluate(
             outcomes,
             router or (*BASE_ROUTERS, *PAPER),

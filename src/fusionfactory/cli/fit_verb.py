@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fusionfactory.cli.output import console, json_option, read_table, write_json
+from fusionfactory.cli.output import about, console, json_option, read_table, write_json
 from fusionfactory.policy import Policy
 
 __all__ = ["command"]
@@ -35,22 +35,26 @@ def command(
     json_path: str | None,
 ) -> None:
     """Fits a router on the outcomes in TABLE and saves it in a directory."""
+    from fusionfactory.evaluation import clean
     from fusionfactory.holdout import measure
     from fusionfactory.routers import make_router, save_router
+    from fusionfactory.routers.files import check_directory
 
+    check_directory(out)
     trade_off = Policy.parse(policy) if policy else None
     made = make_router(router, encoder=encoder, seed=seed)
     outcomes = read_table(table, format_name)
-    if trade_off is not None and trade_off.judge:
-        outcomes = outcomes.judged()
-    if holdout:
-        split = outcomes.split(test=holdout, seed=seed)
-        made.fit(split.train, trade_off).calibrate(split.test)
-        row = measure(made, split.test, trade_off or Policy.parse("performance"))
-        keys = ("quality", "cost_usd", "gap_closed", "cost_save_1pt")
-        made.metrics_ = {key: float(row[key]) for key in keys if row[key] is not None}
-    else:
-        made.fit(outcomes, trade_off)
+    with about(table):
+        if trade_off is not None and trade_off.judge:
+            outcomes = outcomes.judged()
+        if holdout:
+            split = outcomes.split(test=holdout, seed=seed)
+            made.fit(split.train, trade_off).calibrate(split.test)
+            row = clean(measure(made, split.test, trade_off or Policy.parse("performance")))
+            keys = ("quality", "cost_usd", "gap_closed", "cost_save_1pt")
+            made.metrics_ = {key: row[key] for key in keys if row[key] is not None}
+        else:
+            made.fit(outcomes, trade_off)
     save_router(made, out)
     facts = {"router": made.name, "out": str(out), "arms": [arm.name for arm in made.arms_],
              "queries": len(outcomes), "holdout": holdout, "metrics": made.metrics_}  # fmt: skip

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from fusionfactory.errors import TableError
 from fusionfactory.table import OutcomeTable, write_atomically
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fusionfactory.evaluation import Progress as Report
 
 __all__ = [
+    "about",
     "console",
     "json_option",
     "print_leaderboard",
@@ -87,6 +89,17 @@ def read_table(path: Path, format_name: str | None = None) -> OutcomeTable:
     from fusionfactory.importers import detect, import_table
 
     return import_table(format_name or detect(path), path)
+
+
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Names the file in errors about what a table holds."""
+    try:
+        yield
+    except TableError as error:
+        if error.file is not None:
+            raise
+        raise TableError(error.message, file=path, row=error.row, field=error.field) from None
 
 
 @contextmanager

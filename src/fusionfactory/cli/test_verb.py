@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusionfactory.cli.output import console, json_option, print_leaderboard, read_table, write_json
+from fusionfactory.cli.output import (
+    about,
+    console,
+    json_option,
+    print_leaderboard,
+    read_table,
+    write_json,
+)
 from fusionfactory.evaluation import clean
 from fusionfactory.policy import Policy
 
@@ -39,10 +46,11 @@ def command(
 
     loaded = load_router(router)
     outcomes = read_table(table, format_name)
-    fresh, seen = unseen(loaded, outcomes)
     names = policy or _default_policies(loaded)
     policies = [Policy.parse(name) for name in names]
-    scenarios = {p.name: [clean(measure(loaded, fresh, p))] for p in policies}
+    with about(table):
+        fresh, seen = unseen(loaded, outcomes)
+        scenarios = {p.name: [clean(measure(loaded, fresh, p))] for p in policies}
     facts = {"queries": len(fresh), "queries_seen_in_training": seen, "router": loaded.name}
     where = console(json_path)
     if seen:

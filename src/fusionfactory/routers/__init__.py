@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
-from fusionfactory.errors import UnknownNameError
+from fusionfactory.errors import ConfigError, UnknownNameError
 from fusionfactory.estimator import LOADERS
 from fusionfactory.registry import Registry
 from fusionfactory.routers.base import Queries, Router
@@ -64,6 +65,7 @@ def make_router(spec: str, **params: Any) -> Router:  # noqa: ANN401  any constr
 
     Raises:
         UnknownNameError: No such router, or it has no such parameter.
+        ConfigError: A parameter that is a number is given something else.
     """
     name, _, settings = spec.partition(":")
     given: dict[str, Any] = {}
@@ -78,7 +80,18 @@ def make_router(spec: str, **params: Any) -> Router:  # noqa: ANN401  any constr
     if unknown:
         msg = f"router {name!r} has no parameter {unknown[0]!r}; it has {', '.join(known)}"
         raise UnknownNameError(msg, field="router")
+    _check_numbers(router, given)
     return router(**{k: v for k, v in params.items() if k in known} | given)
+
+
+def _check_numbers(router: type[Router], given: dict[str, Any]) -> None:
+    """Raises ConfigError where a parameter whose default is a number is given something else."""
+    defaults = inspect.signature(router).parameters
+    for key, value in given.items():
+        numbers = [isinstance(v, int | float) for v in (defaults[key].default, value)]
+        if numbers == [True, False]:
+            msg = f"{value!r} is no number"
+            raise ConfigError(msg, field=f"{router.name}:{key}")
 
 
 def _literal(text: str) -> Any:  # noqa: ANN401  a number, a tuple, or the text itself

@@ -12,7 +12,7 @@ from fusionfactory.routers.linear import solve_ridge
 
 if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
-    from fusionfactory.types import FloatArray
+    from fusionfactory.types import BoolArray, FloatArray
 
 __all__ = ["CostModel"]
 
@@ -27,6 +27,15 @@ class CostModel(Estimator):
     refit. Log-predictions are unbiased again by a smearing factor per column (Duan, 1983) and
     clipped to the range seen in training.
     """
+
+    prices_: FloatArray
+    by_tokens_: BoolArray
+    floor_: FloatArray
+    ceiling_: FloatArray
+    known_: BoolArray
+    smear_: FloatArray
+    coef_: FloatArray
+    intercept_: FloatArray
 
     def fit(self, features: FloatArray, table: OutcomeTable) -> CostModel:
         """Fits one regression for all arms.

@@ -22,7 +22,7 @@ from fusionfactory.estimator import Estimator
 from fusionfactory.routers.base import Router
 from fusionfactory.version import __version__
 
-__all__ = ["SCHEMA_VERSION", "load_router", "save_router"]
+__all__ = ["SCHEMA_VERSION", "check_directory", "load_router", "save_router"]
 
 SCHEMA_VERSION = 1
 _MANIFEST, _TENSORS = "router.json", "router.safetensors"
@@ -37,9 +37,7 @@ def save_router(router: Router, directory: str | Path) -> None:
     """
     router.check_fitted()
     directory = Path(directory)
-    if directory.exists() and any(directory.iterdir()) and not (directory / _MANIFEST).exists():
-        msg = "exists and holds no router: give an empty or new directory"
-        raise RouterFileError(msg, file=directory)
+    check_directory(directory)
     state, tensors = router.state()
     body = dump_tensors(tensors)
     manifest: dict[str, Any] = {
@@ -64,6 +62,15 @@ def save_router(router: Router, directory: str | Path) -> None:
         staging.rename(directory)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_directory(directory: Path) -> None:
+    """Raises RouterFileError where a router may not be written: what is there is no router."""
+    if not directory.exists() or (directory / _MANIFEST).exists():
+        return
+    if not directory.is_dir() or any(directory.iterdir()):
+        msg = "exists and holds no router: give an empty or new directory"
+        raise RouterFileError(msg, file=directory)
 
 
 def load_router(directory: str | Path) -> Router:

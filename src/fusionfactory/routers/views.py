@@ -10,7 +10,7 @@ from fusionfactory.estimator import Estimator
 
 if TYPE_CHECKING:
     from fusionfactory.encoders import Encoder
-    from fusionfactory.types import FloatArray
+    from fusionfactory.types import FloatArray, IntArray
 
 __all__ = ["Views"]
 
@@ -30,8 +30,8 @@ class Views(Estimator):
 
     linear_: FloatArray
     metric_: FloatArray
-    metric_columns_: FloatArray
-    tree_columns_: FloatArray
+    metric_columns_: IntArray
+    tree_columns_: IntArray
 
     def fit(self, features: FloatArray, encoder: Encoder) -> Views:
         """Reads the kinds of columns from the encoder and the length of rows from the features.
