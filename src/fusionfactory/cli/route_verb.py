@@ -34,8 +34,11 @@ def command(router: Path, query: tuple[str, ...], policy: str | None, as_json: b
 
     trade_off = Policy.parse(policy) if policy else None
     loaded = load_router(router)
-    lines = enumerate(click.get_binary_stream("stdin"), 1) if not query else ()
-    texts = list(query) or [_text(line, row) for row, line in lines if line.strip()]
+    texts = list(query) or [
+        _text(line, row)
+        for row, line in enumerate(click.get_binary_stream("stdin"), 1)
+        if line.strip()
+    ]
     if not texts:
         msg = "no query: give one as an argument, or JSON lines on standard input"
         raise FormatError(msg)
