@@ -163,11 +163,12 @@ def json_format(rng: random.Random) -> tuple[str, str]:
 def world_knowledge(rng: random.Random) -> tuple[str, str]:
     """Draw a short factual question."""
     country, capital, continent = rng.choice(COUNTRIES)
+    land = f"{continent}|{continent}n" if continent.endswith("America") else continent
     question, target = rng.choice(
         (
             (f"What is the capital of {country}?", capital),
             (f"{capital} is the capital of which country?", country),
-            (f"On which continent is {country}?", continent),
+            (f"On which continent is {country}?", land),
             *((text, "|".join(answers)) for text, answers in rng.sample(WORLD, 3)),
         )
     )

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import FloatArray
 
-__all__ = ["DEFAULT_SCENARIOS", "Evaluation", "clean", "evaluate"]
+__all__ = ["DEFAULT_SCENARIOS", "MIN_COVERAGE", "Evaluation", "clean", "covered_arms", "evaluate"]
+
+MIN_COVERAGE = 0.9
+"""Share of the queries on which an arm must be scored to be compared."""
 
 DEFAULT_SCENARIOS = ("performance", "balance", "cost", "judge")
 
@@ -70,7 +73,7 @@ def evaluate(
     seeds: int = 1,
     encoder: str = "text",
     test_share: float = 0.3,
-    min_coverage: float = 0.9,
+    min_coverage: float = MIN_COVERAGE,
     draws: int = 1000,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -98,7 +101,7 @@ def evaluate(
         raise PolicyError(msg, field="seeds")
     for spec in routers:
         make_router(spec, encoder=encoder)
-    table, dropped = _covered_arms(table, min_coverage)
+    table, dropped = covered_arms(table, min_coverage)
     if len(table.arms) < 2:
         msg = f"only one arm ({table.arm_names[0]}): there is nothing to route between"
         raise TableError(msg, field="llm")
@@ -187,9 +190,12 @@ def _contest(
     return contest
 
 
-def _covered_arms(
-    table: OutcomeTable, min_coverage: float
-) -> tuple[OutcomeTable, dict[str, float]]:
+def covered_arms(table: OutcomeTable, min_coverage: float) -> tuple[OutcomeTable, dict[str, float]]:
+    """The table without arms that are scored on too few queries, and those arms' shares.
+
+    Raises:
+        TableError: No arm is scored on enough queries.
+    """
     shares = table.coverage()
     kept = [name for name, share in shares.items() if share > 0 and share >= min_coverage]
     if not kept:

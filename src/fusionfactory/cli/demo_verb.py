@@ -31,13 +31,13 @@ _SHOWN_PER_TASK = 1
 def command(html_path: Path, seeds: int, json_path: str | None) -> None:
     """Compares every router of the base install on a real log of small local models."""
     from fusionfactory.demo import bundled_log
-    from fusionfactory.evaluation import DEFAULT_SCENARIOS, evaluate
+    from fusionfactory.evaluation import DEFAULT_SCENARIOS, MIN_COVERAGE, covered_arms, evaluate
 
     check_path(html_path)
     where = console(json_path)
-    table = bundled_log()
+    table, _ = covered_arms(log := bundled_log(), MIN_COVERAGE)
     with progress_bar(where) as progress:
-        found = evaluate(table, scenarios=DEFAULT_SCENARIOS, seeds=seeds, progress=progress)
+        found = evaluate(log, scenarios=DEFAULT_SCENARIOS, seeds=seeds, progress=progress)
     print_evaluation(where, found)
     _print_decisions(where, table)
     if json_path:

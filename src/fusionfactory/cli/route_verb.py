@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def command(router: Path, query: tuple[str, ...], policy: str | None, as_json: b
     loaded = load_router(router)
     texts = list(query) or [
         _text(line, row)
-        for row, line in enumerate(click.get_binary_stream("stdin"), 1)
+        for row, line in enumerate(sys.stdin.buffer, 1)
         if line.strip()
     ]
     if not texts:

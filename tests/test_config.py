@@ -1,0 +1,145 @@
+"""Settings: what counts before what, and files that are wrong."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from fusionfactory.cli import main
+from fusionfactory.cli.app import cli
+from fusionfactory.config import TEMPLATE, Config, read_config
+from fusionfactory.errors import ConfigError
+from fusionfactory.evaluation import DEFAULT_SCENARIOS
+from fusionfactory.routers import BASE_ROUTERS, PAPER
+from fusionfactory.testing import make_table
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    make_table(40).write(tmp_path / "log.parquet")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _seeds(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> int:
+    main([*arguments, "log.parquet", "--router", "elo", "--scenario", "performance", "--json"])
+    return int(json.loads(capsys.readouterr().out)["table"]["seeds"])
+
+
+def test_flag_before_environment_before_file_before_default(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _seeds(["evaluate"], capsys) == 1
+    (folder / "fusionfactory.toml").write_text("[evaluate]\nseeds = 2\n")
+    assert _seeds(["evaluate"], capsys) == 2
+    monkeypatch.setenv("FUSIONFACTORY_EVALUATE_SEEDS", "3")
+    assert _seeds(["evaluate"], capsys) == 3
+    assert _seeds(["evaluate", "--seeds", "4"], capsys) == 4
+
+
+def test_another_file_by_flag_or_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "other.toml").write_text("[evaluate]\nseeds = 2\n")
+    assert _seeds(["--config", "other.toml", "evaluate"], capsys) == 2
+    monkeypatch.setenv("FUSIONFACTORY_CONFIG", "other.toml")
+    assert _seeds(["evaluate"], capsys) == 2
+
+
+def test_lists_come_from_file_and_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def routers() -> list[str]:
+        main(["evaluate", "log.parquet", "--json"])
+        rows = json.loads(capsys.readouterr().out)["scenarios"]["performance"]
+        return [row["router"] for row in rows if row["decide_p50_ms"] is not None]
+
+    (folder / "fusionfactory.toml").write_text(
+        '[evaluate]\nrouter = ["elo", "knn:k=5,seed=1"]\nscenario = ["performance"]\n'
+    )
+    assert sorted(routers()) == ["elo", "knn:k=5,seed=1"]
+    monkeypatch.setenv("FUSIONFACTORY_EVALUATE_ROUTER", "elo,task")
+    assert sorted(routers()) == ["elo", "task"]
+
+
+# Files that are wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[evaluate]\nseed = 3", r"bad\.toml, field 'evaluate\.seed': Extra inputs are not"),
+        ("[evalute]\nseeds = 3", r"bad\.toml, field 'evalute': Extra inputs are not permitted"),
+        ("[evaluate]\nseeds = 0", r"field 'evaluate\.seeds': .*greater than or equal to 1 \(got 0"),
+        ("[evaluate]\nseeds = 'x'", r"field 'evaluate\.seeds': .*valid integer.*\(got 'x'\)"),
+        ("[evaluate]\nrouter = 'knn'", r"field 'evaluate\.router': .*tuple.*\(got 'knn'\)"),
+        ("[fit]\nholdout = 1.0", r"field 'fit\.holdout': .*less than 1 \(got 1\.0\)"),
+        ("seeds = ", r"bad\.toml: Invalid value"),
+        ("[evaluate", r"bad\.toml: Expected ']'"),
+    ],
+)
+def test_a_wrong_file_names_file_and_field(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_config(path)
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"bad\.toml: 'utf-8' codec can't decode"):
+        read_config(tmp_path / "bad.toml")
+
+
+def test_a_named_file_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read_config() == Config()
+    with pytest.raises(ConfigError, match=r"absent\.toml: no such file"):
+        read_config(Path("absent.toml"))
+
+
+def test_the_command_line_reports_a_wrong_file(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "fusionfactory.toml").write_text("[evaluate]\nseed = 3\n")
+    with pytest.raises(SystemExit) as done:
+        main(["evaluate", "log.parquet"])
+    assert done.value.code == 2
+    assert "error: fusionfactory.toml, field 'evaluate.seed'" in capsys.readouterr().err
+
+
+# The template
+
+
+def _defaults(verb: str) -> dict[str, Any]:
+    command = cli.get_command(click.Context(cli), verb)
+    assert command is not None
+    return {str(option.name): option.default for option in command.params}
+
+
+def test_the_template_states_the_defaults() -> None:
+    settings = tomllib.loads(TEMPLATE)
+    assert Config.model_validate(settings).default_map() == {
+        verb: {k: tuple(v) if isinstance(v, list) else v for k, v in section.items()}
+        for verb, section in settings.items()
+    }
+    evaluate, fit = _defaults("evaluate"), _defaults("fit")
+    lists = {"router": [*BASE_ROUTERS, *PAPER], "scenario": list(DEFAULT_SCENARIOS)}
+    numbers = {k: v for k, v in settings["evaluate"].items() if k not in lists}
+    assert settings["evaluate"] == lists | numbers
+    assert numbers == {name: evaluate[name] for name in numbers}
+    assert settings["fit"] == {name: fit[name] for name in settings["fit"]}
+    assert settings["route"] == {}
+
+
+def test_every_setting_is_an_option_and_stands_in_the_template() -> None:
+    for verb, section in Config.model_fields.items():
+        names = type(section.default).model_fields
+        assert names.keys() <= _defaults(verb).keys()
+        for name in names:
+            assert f"\n{name} = " in TEMPLATE or f"\n# {name} = " in TEMPLATE
