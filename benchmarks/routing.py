@@ -83,7 +83,7 @@ def data_folder(text: str | None, *names: str) -> Path:
 
 
 def encoder_spec(name: str, folder: Path) -> str:
-    """`minilm` stands for the precomputed vectors of the folder; other names are specs already."""
+    """`minilm` stands for the folder's precomputed vectors; other names are specs already."""
     parts = [
         f"file:{folder / EMBEDDINGS}" if part == "minilm" else part for part in name.split("+")
     ]
@@ -219,8 +219,8 @@ def parse() -> argparse.Namespace:
     return args
 
 
-def main() -> int:
-    """Runs, prints, and exits 1 if a target is missed."""
+def main() -> None:
+    """Runs, prints, and compares with the targets."""
     args = parse()
     facts = machine()
     print(facts)
@@ -234,11 +234,9 @@ def main() -> int:
             if args.json:
                 save(args.json, runs, facts)
     print()
-    lines = verdicts(runs)
-    for passed, text in lines:
+    for passed, text in verdicts(runs):
         print(f"{'PASS' if passed else 'FAIL'}  {text}")
-    return 0 if all(passed for passed, _ in lines) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

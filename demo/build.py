@@ -55,6 +55,7 @@ def row(record: dict[str, Any], question: Question, arm: Arm) -> dict[str, Any]:
         "response": record["response"],
         "llm_description": arm.description,
         "latency_s": float(record["latency_s"]),
+        "finish_reason": record["finish_reason"],
     }
 
 

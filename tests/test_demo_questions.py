@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 DEMO = Path(__file__).parent.parent / "demo"
@@ -131,3 +132,18 @@ def test_a_row_has_measured_tokens_and_the_suffix_of_its_arm(demo: dict[str, Any
     assert row["performance"] == 1.0
     assert row["query"] == question.query + "\nLet's think step by step."
     assert row["cost"] == pytest.approx(100 * row["input_price"] + 10 * row["output_price"])
+
+
+def test_the_bundled_scores_are_those_of_the_scorers(demo: dict[str, Any]) -> None:
+    path = DEMO.parent / "src" / "fusionfactory" / "data" / "demo_log.parquet"
+    questions = {question.task_id: question for question in demo["questions"].make_questions()}
+    rows = pl.read_parquet(path).to_dicts()
+    assert len({(row["task_id"], row["llm"]) for row in rows}) == len(rows)
+    for row in rows:
+        question = questions[row["task_id"]]
+        finished = row["finish_reason"] == "stop"
+        fresh = demo["scoring"].score(
+            row["response"], question.ground_truth, question.metric, finished=finished
+        )
+        assert row["performance"] == fresh, row
+        assert row["query"].startswith(question.query)

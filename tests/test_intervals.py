@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from fusionfactory.intervals import Bootstrap
-from fusionfactory.types import FloatArray
+
+if TYPE_CHECKING:
+    from fusionfactory.types import FloatArray
 
 NAN = math.nan
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -23,7 +24,9 @@ from fusionfactory.metrics import (
     selection_entropy,
     taken,
 )
-from fusionfactory.types import FloatArray
+
+if TYPE_CHECKING:
+    from fusionfactory.types import FloatArray
 
 NAN = math.nan
 

@@ -1,4 +1,4 @@
-"""Trade-offs: the paper's scenarios, a price of quality, budgets, ceilings, ties and bad wording."""
+"""Trade-offs: the paper's scenarios, a price of quality, budgets, ceilings, ties, wording."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ def test_ranges_stay_those_of_train_on_other_outcomes() -> None:
     reward = Normaliser().fit(TRAIN).reward(
         np.array([[1.8, -0.6]]), np.array([[9.0, 1.0]]), np.array(["a"]), SCENARIOS["balance"]
     )  # fmt: skip
-    np.testing.assert_allclose(reward, [[0.5 * 2 - 0.5 * 2, 0.5 * -1]])
+    # Twice the spans: .5 * 2 - .5 * 2; one span below: .5 * -1 - .5 * 0.
+    np.testing.assert_allclose(reward, np.array([[0.0, -0.5]]))
 
 
 def test_an_unknown_task_weighs_the_others_equally() -> None:
@@ -134,7 +135,7 @@ def test_utility_ranks_as_the_reward_does(name: str) -> None:
 def _choice(policy: Policy, quality: list[float], cost: list[float]) -> str:
     names = ("x", "y", "z")[: len(quality)]
     seen = Estimates(names, np.array([quality]), np.array([cost]))
-    return names[choose(policy.utility(seen, Normaliser()), seen.cost_usd, names)[0]]
+    return names[int(choose(policy.utility(seen, Normaliser()), seen.cost_usd, names)[0])]
 
 
 def test_a_price_per_point_buys_points_that_cost_less() -> None:
@@ -245,7 +246,8 @@ def test_a_known_cost_beats_an_unknown_one() -> None:
 def test_rounding_makes_no_difference_between_equals() -> None:
     utility = np.array([[0.1 + 0.2, 0.3]])
     assert choose(utility, np.array([[2.0, 1.0]]), ("a", "b")).tolist() == [1]
-    assert choose(utility + [[1e-9, 0]], np.array([[2.0, 1.0]]), ("a", "b")).tolist() == [0]
+    utility[0, 0] += 1e-9
+    assert choose(utility, np.array([[2.0, 1.0]]), ("a", "b")).tolist() == [0]
 
 
 # Wording

@@ -71,6 +71,7 @@ def evaluate(
     *,
     scenarios: Sequence[str] = DEFAULT_SCENARIOS,
     seeds: int = 1,
+    first_seed: int = 0,
     encoder: str = "text",
     test_share: float = 0.3,
     min_coverage: float = MIN_COVERAGE,
@@ -84,6 +85,7 @@ def evaluate(
         routers: Specifications as for `make_router`.
         scenarios: Policies as for `Policy.parse`.
         seeds: Splits; seed s is both the split's and the routers'.
+        first_seed: The seeds are this one and those that follow.
         encoder: Default encoder of the routers that take one.
         test_share: Share of queries tested on.
         min_coverage: Arms that are scored on a smaller share of the queries are left out: what an
@@ -119,7 +121,7 @@ def evaluate(
         subject = table.judged() if judged else table
         contests = [
             _contest(subject, routers, chosen, seed, encoder, test_share, steps)
-            for seed in range(seeds)
+            for seed in range(first_seed, first_seed + seeds)
         ]
         for policy in chosen:
             boards[policy.name] = leaderboard(contests, policy, bootstrap)

@@ -36,9 +36,7 @@ def command(router: Path, query: tuple[str, ...], policy: str | None, as_json: b
     trade_off = Policy.parse(policy) if policy else None
     loaded = load_router(router)
     texts = list(query) or [
-        _text(line, row)
-        for row, line in enumerate(sys.stdin.buffer, 1)
-        if line.strip()
+        _text(line, row) for row, line in enumerate(sys.stdin.buffer, 1) if line.strip()
     ]
     if not texts:
         msg = "no query: give one as an argument, or JSON lines on standard input"

@@ -61,7 +61,6 @@ class Encoder(Estimator, ABC):
             EncoderError: The model or the endpoint failed.
         """
 
-
     def blocks(self, width: int) -> list[tuple[str, int]]:
         """Kinds of columns from left to right, and how many of each.
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Forest", "TreesRouter"]
 
 _CHUNK = 256
+_LEVELS_BETWEEN_CHECKS = 6
 
 
 class Forest(Estimator):
@@ -158,14 +159,26 @@ class Forest(Estimator):
         return np.concatenate(parts) if parts else np.zeros((0, self.value_.shape[1]))
 
     def _chunk(self, rows: FloatArray) -> FloatArray:
-        node = np.broadcast_to(self.roots_, (len(rows), len(self.roots_))).ravel()
-        offset = np.repeat(np.arange(len(rows)) * rows.shape[1], len(self.roots_))
-        flat = rows.ravel()
-        children = self.children_.ravel()
-        for _ in range(self.depth_):
-            right = flat[offset + self.feature_[node]] > self.threshold_[node]
-            node = children[2 * node + right]
-        leaves = self.value_[node].reshape(len(rows), len(self.roots_), -1)
+        """Walks all trees for all rows, a level a step; every few levels leaves drop out."""
+        trees = len(self.roots_)
+        reached = np.tile(self.roots_.astype(np.intp), len(rows))
+        walking = np.arange(len(reached))
+        node = reached
+        offset = np.repeat(np.arange(len(rows)) * rows.shape[1], trees)
+        flat, children = rows.ravel(), self.children_.ravel()
+        for level in range(self.depth_ + 1):
+            threshold = self.threshold_.take(node)
+            if level % _LEVELS_BETWEEN_CHECKS == 0:
+                inner = np.isfinite(threshold)
+                reached[walking] = node
+                walking, node, offset = walking[inner], node[inner], offset[inner]
+                threshold = threshold[inner]
+                if not len(node):
+                    break
+            right = flat.take(offset + self.feature_.take(node)) > threshold
+            node = children.take(2 * node + right).astype(np.intp)
+        reached[walking] = node
+        leaves = self.value_.take(reached, axis=0).reshape(len(rows), trees, -1)
         return np.asarray(leaves.mean(axis=1))
 
 
