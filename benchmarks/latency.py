@@ -17,18 +17,19 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from routing import EMBEDDINGS, data_folder, machine
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from fusionfactory.encoders import Encoder, make_encoder
 from fusionfactory.routers import BASE_ROUTERS, make_router
 from fusionfactory.table import CELLS, QUERY_COLUMNS, OutcomeTable
 from fusionfactory.types import Arm
+from routing import EMBEDDINGS, data_folder, machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,7 +66,7 @@ def made_table() -> OutcomeTable:
     tasks = np.arange(QUERIES) % TASKS
     skill = rng.normal(0.0, 0.7, (TASKS, ARMS)) + rng.normal(0.0, 0.5, ARMS)
     level = skill[tasks] + rng.normal(0.0, 1.0, (QUERIES, 1))
-    cells = {name: np.full((QUERIES, ARMS), np.nan) for name in CELLS}
+    cells: dict[str, Any] = {name: np.full((QUERIES, ARMS), np.nan) for name in CELLS}
     cells["quality"] = (rng.random((QUERIES, ARMS)) < 1.0 / (1.0 + np.exp(-level))) * 1.0
     cells["cost_usd"] = np.exp(rng.normal(-8.0, 0.5, (QUERIES, ARMS)))
     words = rng.integers(0, 3000, (QUERIES, 40)) + 100 * tasks[:, None]
@@ -132,12 +133,17 @@ def measure_peers(features: FloatArray, quality: FloatArray, queries: FloatArray
         start = time.perf_counter()
         model.fit(features, quality)
         fit_s = time.perf_counter() - start
-        peers.append(timed(f"sklearn {name}", lambda i, m=model: m.predict(queries[i : i + 1])))
+        predict = model.predict
+        peers.append(timed(f"sklearn {name}", partial(_one, predict, queries)))
         peers[-1].fit_s = fit_s
         start = time.perf_counter()
-        model.predict(queries)
+        predict(queries)
         peers[-1].batch_per_s = len(queries) / (time.perf_counter() - start)
     return peers
+
+
+def _one(predict: Callable[[FloatArray], object], queries: FloatArray, row: int) -> object:
+    return predict(queries[row : row + 1])
 
 
 def import_seconds(statement: str) -> tuple[float, list[str]]:

@@ -94,7 +94,7 @@ def test_ranges_stay_those_of_train_on_other_outcomes() -> None:
 
 def test_an_unknown_task_weighs_the_others_equally() -> None:
     normaliser = Normaliser().fit(TRAIN)
-    np.testing.assert_allclose(normaliser.one_hot(["b", "new"]), [[0, 1], [0.5, 0.5]])
+    np.testing.assert_allclose(normaliser.one_hot(["b", "new"]), [[0.0, 1.0], [0.5, 0.5]])
     quality_slope, cost_slope = normaliser.slopes(normaliser.one_hot(["new"]), 1)
     np.testing.assert_allclose(quality_slope, [(1 / 0.8 + 1 / 0.5) / 2])
     np.testing.assert_allclose(cost_slope, [(1 / 4 + 1 / 20) / 2])
