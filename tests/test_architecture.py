@@ -21,7 +21,7 @@ MODULES = sorted(
 LAYERS = [
     {"errors", "version"},
     {"types"},
-    {"registry", "estimator", "layout"},
+    {"registry", "estimator", "layout", "atomic", "missing"},
     {"table", "metrics"},
     {"policy", "pricing", "config", "intervals", "store"},
     {"encoders", "importers", "exporters"},

@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import TableError
-from fusionfactory.table import CELLS, QUERY_COLUMNS, OutcomeTable, adjusted_means, write_atomically
+from fusionfactory.missing import adjusted_means
+from fusionfactory.table import CELLS, QUERY_COLUMNS, OutcomeTable
 from fusionfactory.types import Arm
 
 NAN = np.nan

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +11,9 @@ import numpy as np
 import polars as pl
 
 from fusionfactory import layout
+from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import TableError
+from fusionfactory.missing import adjusted_means
 from fusionfactory.types import Arm, BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -26,14 +26,10 @@ __all__ = [
     "QUERY_COLUMNS",
     "OutcomeTable",
     "TableSplit",
-    "adjusted_means",
-    "complete",
-    "write_atomically",
 ]
 
 CELLS = ("quality", "judge", "cost_usd", "input_tokens", "output_tokens", "latency_s")
 QUERY_COLUMNS = ("query_id", "query", "task", "domain", "target", "metric", "split", "description")
-_FILL_ROUNDS = 20
 
 
 @dataclass(frozen=True)
@@ -399,38 +395,6 @@ def _normal_text() -> pl.Expr:
     return pl.when(text == "").then(pl.col("query")).otherwise(text)
 
 
-def adjusted_means(values: FloatArray) -> FloatArray:
-    """(m,) column means of an (n, m) array, adjusted for missing cells by row + column effects."""
-    if not np.isnan(values).any():
-        return np.asarray(values.mean(axis=0))
-    row, column = _effects(values)
-    return np.where(np.isnan(values).all(axis=0), np.nan, row.mean() + column)
-
-
-def complete(values: FloatArray) -> FloatArray:
-    """(n, m) array whose missing cells are filled by their row's and column's effect."""
-    missing = np.isnan(values)
-    if not missing.any():
-        return values
-    row, column = _effects(values)
-    return np.where(missing, row[:, None] + column, values)
-
-
-def _effects(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Row (n,) and column (m,) effects of the observed cells by alternating least squares."""
-    seen = ~np.isnan(values)
-    filled = np.where(seen, values, 0.0)
-    per_row, per_column = seen.sum(axis=1), seen.sum(axis=0)
-    row, column = np.zeros(values.shape[0]), np.zeros(values.shape[1])
-    for _ in range(_FILL_ROUNDS):
-        residual = np.where(seen, filled - row[:, None], 0.0).sum(axis=0)
-        column = np.divide(residual, per_column, out=np.zeros_like(column), where=per_column > 0)
-        residual = np.where(seen, filled - column, 0.0).sum(axis=1)
-        row = np.divide(residual, per_row, out=np.zeros_like(row), where=per_row > 0)
-    row[per_row == 0] = row[per_row > 0].mean() if (per_row > 0).any() else 0.0
-    return row, column
-
-
 def _positions(values: pl.Series, keys: pl.Series) -> IntArray:
     index = pl.DataFrame({"key": keys, "position": np.arange(len(keys))})
     found = values.to_frame("key").join(index, on="key", how="left", maintain_order="left")
@@ -452,16 +416,3 @@ def _reject_duplicates(long: pl.DataFrame, flat: IntArray, origin: layout.Origin
             f"{long['query_id'][row]!r} in row {origin.row(first)}"
         )
         raise origin.fail(msg, position=row)
-
-
-def write_atomically(path: Path, write: Any) -> None:  # noqa: ANN401  any writer of a path
-    """Calls `write(temporary path)` and renames the result to `path` once it is on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        write(temporary)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from fusionfactory.atomic import write_atomically
 from fusionfactory.cli.output import json_option, write_json
 from fusionfactory.config import CONFIG_NAME, TEMPLATE
 from fusionfactory.errors import ConfigError
-from fusionfactory.table import write_atomically
 
 __all__ = ["command"]
 

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import TableError
-from fusionfactory.table import OutcomeTable, write_atomically
+from fusionfactory.table import OutcomeTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

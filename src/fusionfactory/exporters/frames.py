@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import ConfigError
-from fusionfactory.table import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

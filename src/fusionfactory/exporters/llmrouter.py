@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from fusionfactory.atomic import write_atomically
 from fusionfactory.layout import to_fusionbench
-from fusionfactory.table import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import ConfigError
 from fusionfactory.report.document import read
 from fusionfactory.report.markdown import render_markdown
 from fusionfactory.report.page import render_html
-from fusionfactory.table import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusionfactory.estimator import Estimator
+from fusionfactory.missing import complete
 from fusionfactory.routers.base import Router
-from fusionfactory.table import complete
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusionfactory.estimator import Estimator
+from fusionfactory.missing import complete
 from fusionfactory.routers.base import Recipe, Router
-from fusionfactory.table import complete
 
 if TYPE_CHECKING:
     from fusionfactory.encoders import Encoder

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusionfactory.missing import complete
 from fusionfactory.routers.base import Router
 from fusionfactory.routers.cost import CostModel
 from fusionfactory.routers.forest import Forest
 from fusionfactory.routers.tasks import TaskHead, task_labels
-from fusionfactory.table import complete
 
 if TYPE_CHECKING:
     from fusionfactory.encoders import Encoder
