@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any
+import secrets
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["write_atomically"]
 
