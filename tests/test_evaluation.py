@@ -291,7 +291,7 @@ def test_an_arm_of_unknown_cost_is_no_obstacle() -> None:
     table = make_table(120)
     for cells in (table.cost_usd, table.input_tokens, table.output_tokens):
         cells[:, 2] = NAN
-    found = evaluate(table, ["ridge", "stack", "knn-paper"], seeds=2, draws=50)
+    found = evaluate(table, ["ridge", "stack", "knn-paper"], draws=50)
     board = rows(found, "balance")
     assert board["ridge"]["quality"] > 0
     assert board["dearest"]["cost_usd"] > board["cheapest"]["cost_usd"]

@@ -145,7 +145,7 @@ class _Steps:
 
 
 class _Encoded(Encoder):
-    """A fitted encoder that remembers the rows of the texts of one split."""
+    """A fitted encoder that remembers the rows of one table's queries."""
 
     name = "encoded"
 
@@ -158,7 +158,8 @@ class _Encoded(Encoder):
         self._index = {text: row for row, text in enumerate(distinct)}
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
-        return self._rows[[self._index[text] for text in texts]]
+        rows = [self._index.get(text) for text in texts]
+        return self._encoder.encode(texts) if None in rows else self._rows[rows]
 
     def blocks(self, width: int) -> list[tuple[str, int]]:
         return self._encoder.blocks(width)
