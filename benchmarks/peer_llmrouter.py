@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +61,15 @@ ROUTERS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
 }
 
 
-def configure(folder: Path, name: str, hparam: dict[str, Any]) -> Path:
-    """Writes a router's configuration file."""
+def configure(folder: Path, order: str, name: str, hparam: dict[str, Any]) -> Path:
+    """Writes a router's configuration file for the export with the arms in that order."""
     ending = "pt" if name == "graph" else "pkl"
     model = str(folder / f"{name}.{ending}")
     config = {
         "data_path": {
             "query_embedding_data": str(folder / "embeddings.pt"),
-            "routing_data_train": str(folder / "llmrouter" / "routing_data.jsonl"),
-            "llm_data": str(folder / "llmrouter" / "llm_candidates.json"),
+            "routing_data_train": str(folder / order / "routing_data.jsonl"),
+            "llm_data": str(folder / order / "llm_candidates.json"),
         },
         "model_path": {"ini_model_path": "", "save_model_path": model, "load_model_path": model},
         "metric": {"weights": {"performance": 1, "cost": 0, "llm_judge": 0}},
@@ -80,7 +81,9 @@ def configure(folder: Path, name: str, hparam: dict[str, Any]) -> Path:
     return path
 
 
-def run(folder: Path, name: str, job: dict[str, Any], rows: dict[str, torch.Tensor]) -> Any:  # noqa: ANN401
+def run(
+    folder: Path, order: str, name: str, job: dict[str, Any], rows: dict[str, torch.Tensor]
+) -> dict[str, Any]:
     """Fits one router and asks it about the test queries."""
     module, router_class, trainer_class, hparam = ROUTERS[name]
     if name == "mf":
@@ -92,7 +95,7 @@ def run(folder: Path, name: str, job: dict[str, Any], rows: dict[str, torch.Tens
     code.get_longformer_embedding = rows.__getitem__
     code.call_api = lambda *_, **__: {"response": ""}
     start = time.perf_counter()
-    router = getattr(package, router_class)(str(configure(folder, name, hparam)))
+    router = getattr(package, router_class)(str(configure(folder, order, name, hparam)))
     load_s = time.perf_counter() - start
     start = time.perf_counter()
     getattr(package, trainer_class)(router, device="cpu").train()
@@ -112,11 +115,12 @@ def main() -> None:
     torch.save(torch.from_numpy(data["train"]), folder / "embeddings.pt")
     rows = dict(zip(job["test"], torch.from_numpy(data["test"]), strict=True))
     result = {}
-    for name in ROUTERS:
+    for name, order in product(ROUTERS, ("log", "best")):
+        label = name if order == "log" else f"{name} best"
         try:
-            result[name] = run(folder, name, job, rows)
+            result[label] = run(folder, order, name, job, rows)
         except Exception as error:  # noqa: BLE001  a peer's failure is a result
-            result[name] = {"blocked": f"{type(error).__name__}: {error}"}
+            result[label] = {"blocked": f"{type(error).__name__}: {error}"}
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
 
 

@@ -9,6 +9,9 @@ Peers: plain scikit-learn (regressors per arm, argmax, ties to the cheaper arm),
 minus the peer's, performance first, with the bootstrap interval of `fusionfactory.intervals`. Fit
 seconds leave embedding out on both sides, and reading the log on the peer's.
 
+LLMRouter labels a query with the first of its best arms in the order of the log, so most labels
+hang on that order: it gets the log as it stands, and once more with the best arm first (`best`).
+
 RouteLLM routes between two models: the cheapest arm and the best single arm of the training side.
 There every router sends half of the test queries to the strong arm, those it prefers it for most.
 """
@@ -156,8 +159,11 @@ def play_all_arms(contest: Contest, encoder: Encoder, pythons: dict[str, str], t
             folder = Path(name)
             write_job(folder, contest, encoder)
             if peer == "llmrouter":
-                (folder / "llmrouter").mkdir()
-                export_table("llmrouter", contest.train, folder / "llmrouter")
+                names = contest.train.arm_names
+                falling = [names[arm] for arm in np.argsort(-contest.train.arm_quality())]
+                for order, arms in (("log", names), ("best", falling)):
+                    (folder / order).mkdir()
+                    export_table("llmrouter", contest.train.select_arms(arms), folder / order)
             for router_name, did in run_peer(peer, pythons[peer], folder).items():
                 label = f"{peer} {router_name}"
                 if "blocked" in did:
@@ -225,7 +231,8 @@ def show(title: str, board: Board, bootstrap: Bootstrap) -> list[dict[str, Any]]
             row["apgr"] = float(np.mean(side.apgr))
         text = f"{label:28s} {side.mean:.4f}  fit {row['fit_s']:7.2f} s  {row['route_us']:9.1f} us"
         text += f"  apgr {row['apgr']:.3f}" if side.apgr else ""
-        for ours in dict.fromkeys(["stack", LIKE.get(label, "stack")]):
+        like = LIKE.get(label.removesuffix(" best"), "stack")
+        for ours in dict.fromkeys(["stack", like]):
             if label in {*OURS, "random"} or len(side.quality) < len(board.rows):
                 continue
             other = board.sides[ours]

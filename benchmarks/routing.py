@@ -108,7 +108,7 @@ def machine() -> dict[str, Any]:
 
 def run(table: OutcomeTable, name: str, encoder: str, args: argparse.Namespace) -> Run:
     """Evaluates one table with one encoder."""
-    routers = QUICK_ROUTERS if args.quick else (*BASE_ROUTERS, *PAPER)
+    routers = args.router or (QUICK_ROUTERS if args.quick else (*BASE_ROUTERS, *PAPER))
     load = os.getloadavg()[0]
     wall, cpu = time.perf_counter(), time.process_time()
     found: Evaluation = evaluate(
@@ -157,6 +157,8 @@ def verdicts(runs: list[Run]) -> list[tuple[bool, str]]:
     for result in runs:
         where = f"{result.table}, {result.encoder}"
         stack = result.row("stack")
+        if not stack:
+            continue
         if result.table == "fusionbench9":
             low = stack["ci95"][0]
             lines.append(
@@ -167,7 +169,7 @@ def verdicts(runs: list[Run]) -> list[tuple[bool, str]]:
                 )
             )
             lines += [_above(result, router) for router in ABOVE_SINGLE if result.row(router)]
-            if result.encoder == "minilm" and result.seeds >= 3:
+            if result.encoder == "minilm" and result.seeds >= 3 and result.row(PAPER[-1]):
                 lines.append(
                     (
                         result.wall_s < WALL_TARGET_S,
@@ -205,6 +207,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("data_dir", nargs="?", help="folder of the tables")
     parser.add_argument("--encoder", action="append", help=f"repeatable [{', '.join(ENCODERS)}]")
     parser.add_argument("--table", action="append", choices=SCENARIOS, help="repeatable [all]")
+    parser.add_argument("--router", action="append", help="repeatable [those of the base install]")
     parser.add_argument("--seeds", type=int, default=3, help="splits [3]")
     parser.add_argument("--quick", action="store_true", help="one seed, three routers, text")
     parser.add_argument("--json", type=Path, help="write everything here")

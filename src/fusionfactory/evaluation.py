@@ -158,8 +158,9 @@ class _Encoded(Encoder):
         self._index = {text: row for row, text in enumerate(distinct)}
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
-        rows = [self._index.get(text) for text in texts]
-        return self._encoder.encode(texts) if None in rows else self._rows[rows]
+        if not all(text in self._index for text in texts):
+            return self._encoder.encode(texts)
+        return self._rows[[self._index[text] for text in texts]]
 
     def blocks(self, width: int) -> list[tuple[str, int]]:
         return self._encoder.blocks(width)

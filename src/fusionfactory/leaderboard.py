@@ -127,6 +127,8 @@ def _pareto_distance(contest: Contest, points: FloatArray) -> float:
     if not test.has_costs:
         return float("nan")
     curves = [e.points for spec, e in contest.entries.items() if spec != "oracle" and len(e.points)]
+    if not curves:
+        return float("nan")
     joint = np.concatenate(curves)
     joint = joint[metrics.pareto_mask(joint)]
     cost, quality = test.arm_cost_usd(), test.arm_quality()
