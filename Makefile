@@ -21,7 +21,7 @@ check: $(STAMP)  ## lint, format, types
 	$(BIN)/mypy
 
 test: $(STAMP)  ## the tests, without a model, a key or a network
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 demo: ## the whole loop on the bundled log
 	@$(MAKE) --no-print-directory install EXTRAS=

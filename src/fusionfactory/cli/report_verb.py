@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from fusionfactory.cli.output import json_option, write_json
 from fusionfactory.errors import FormatError
 from fusionfactory.report import check_path, write_report
 
@@ -17,7 +18,8 @@ __all__ = ["command"]
 @click.argument("evaluation", type=click.Path(path_type=Path))
 @click.option("--out", default="report.html", show_default=True, type=click.Path(path_type=Path),
               help="File to write: .html, .md or .json.")  # fmt: skip
-def command(evaluation: Path, out: Path) -> None:
+@json_option
+def command(evaluation: Path, out: Path, json_path: str | None) -> None:
     """Turns EVALUATION, the JSON that `evaluate --json` wrote, into a report."""
     check_path(out)
     try:
@@ -28,4 +30,7 @@ def command(evaluation: Path, out: Path) -> None:
     except (OSError, ValueError) as error:
         raise FormatError(str(error), file=evaluation) from None
     write_report(content, out)
-    click.echo(f"wrote {out}")
+    if json_path:
+        write_json({"written": str(out)}, json_path)
+    if json_path != "-":
+        click.echo(f"wrote {out}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from fusionfactory.errors import TableError, UnsupportedError
+from fusionfactory.errors import ConfigError, TableError, UnsupportedError
 from fusionfactory.routers.base import Recipe, Router
 from fusionfactory.routers.linear import unit_rows
 
@@ -57,6 +57,9 @@ class KNNRouter(Router):
         self.recipe = recipe
 
     def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
+        if self.k < 1:
+            msg = f"must be at least 1, got {self.k}"
+            raise ConfigError(msg, field="k")
         self.bank_ = unit_rows(self.views_.metric(features))
         self.prior_ = table.arm_quality()
         self.values_ = self._targets(table, policy).astype(np.float32)
