@@ -293,16 +293,14 @@ def main() -> None:
         encoder = make_encoder(encoder_spec(args.encoder, args.folder)).fit(contest.train.texts)
         play_all_arms(contest, encoder, args.pythons, all_arms)
         play_two_arms(table, seed, encoder, args.pythons, two_arms)
-        print(f"seed {seed} done")
-        sys.stdout.flush()
-    what = f"{args.table}, encoder {args.encoder}, {args.seeds} seed(s)"
-    boards = {"all_arms": show(f"{what}: all arms", all_arms, bootstrap)}
-    if two_arms.rows:
-        boards["two_arms"] = show(f"{what}: two arms, half strong", two_arms, bootstrap)
-    if args.json:
-        content = {"machine": facts, "what": what, **boards}
-        content["blocked"] = all_arms.blocked | two_arms.blocked
-        args.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        what = f"{args.table}, encoder {args.encoder}, {seed + 1} seed(s)"
+        boards = {"all_arms": show(f"{what}: all arms", all_arms, bootstrap)}
+        if two_arms.rows:
+            boards["two_arms"] = show(f"{what}: two arms, half strong", two_arms, bootstrap)
+        if args.json:
+            content = {"machine": facts, "what": what, **boards}
+            content["blocked"] = all_arms.blocked | two_arms.blocked
+            args.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

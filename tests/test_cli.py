@@ -118,7 +118,10 @@ def test_version(run: Run) -> None:
         (["evaluate", "absent.csv"], "absent.csv: no such file"),
         (["fit", "log.parquet", "--out", "new", "--policy", "best"], "unknown policy 'best'"),
         (["fit", "log.parquet", "--out", "new", "--router", "knn-paper"], "give fit one"),
-        (["fit", "log.parquet", "--out", "log.parquet"], "log.parquet: exists and holds no router"),
+        (
+            ["fit", "log.parquet", "--out", "log.parquet"],
+            "log.parquet: exists and holds something other than a router",
+        ),
         (["fit", "log.parquet"], "Missing option '--out'"),
         (["route", "nowhere", "x"], "nowhere/router.json: no saved router here"),
         (["route", "router", "x", "--policy", "best"], "unknown policy 'best'"),
@@ -232,14 +235,13 @@ def test_arms_that_the_table_lacks_are_named(run: Run, folder: Path) -> None:
     assert names(folder) == before
 
 
-def test_an_arm_without_scores_cannot_be_fitted(run: Run, folder: Path) -> None:
+def test_an_arm_without_scores_is_left_out_and_named(run: Run, folder: Path) -> None:
     table = make_table(40)
     table.quality[:, 1] = np.nan
     table.write(folder / "bad.parquet")
-    before = names(folder)
-    assert run("fit", "bad.parquet", "--router", "elo", "--out", "new") == 2
-    assert "bad.parquet, field 'arms': no outcome of 'arm-1' is scored" in run.err
-    assert names(folder) == before
+    assert run("fit", "bad.parquet", "--router", "elo", "--out", "new") == 0
+    assert "arm-1 is left out: scored on 0.0% of the queries" in run.out
+    assert json.loads((folder / "new/router.json").read_text())["arms"] == ["arm-0", "arm-2"]
 
 
 @pytest.mark.parametrize("known", [True, False])

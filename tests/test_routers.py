@@ -93,7 +93,7 @@ def test_knn_adds_an_arm_without_refit() -> None:
     refit = make_router("knn").fit(full)
     estimates, expected = router.estimate(full.texts), refit.estimate(full.texts)
     assert estimates.arms == expected.arms
-    np.testing.assert_allclose(estimates.quality, expected.quality, atol=1e-5)
+    np.testing.assert_allclose(estimates.quality, expected.quality, atol=1e-3)
     np.testing.assert_allclose(estimates.cost_usd, expected.cost_usd, rtol=1e-6)
 
 
@@ -175,7 +175,7 @@ def test_save_before_fit(tmp_path: Path) -> None:
 
 def test_save_spares_foreign_directories(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(RouterFileError, match="holds no router"):
+    with pytest.raises(RouterFileError, match="something other than a router"):
         save_router(make_router("ridge").fit(make_table()), tmp_path)
     assert (tmp_path / "thesis.tex").exists()
 
@@ -269,3 +269,80 @@ def test_ties_go_to_the_cheaper_arm_not_the_first_column() -> None:
     reordered: OutcomeTable = table.select_arms(["arm-2", "arm-1", "arm-0"])
     chosen = {d.arm for d in make_router("knn").fit(reordered).decide(table.texts)}
     assert chosen == {"arm-0"}
+
+
+def test_saving_spares_files_beside_a_router(saved: Path) -> None:
+    (saved / "thesis.tex").write_text("years of work")
+    with pytest.raises(RouterFileError, match="something other than a router"):
+        save_router(make_router("ridge").fit(make_table()), saved)
+    assert (saved / "thesis.tex").exists()
+
+
+def test_a_router_is_replaced_in_place(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(saved)
+    save_router(make_router("knn").fit(make_table()), ".")
+    assert load_router(saved).name == "knn"
+
+
+def test_a_router_may_not_use_the_network_unasked(tmp_path: Path) -> None:
+    from fusionfactory.encoders import make_encoder
+
+    router = make_router("ridge").fit(make_table())
+    router.encoder_ = make_encoder("endpoint:some-model@http://127.0.0.1:9/v1")
+    save_router(router, tmp_path / "router")
+    with pytest.raises(RouterFileError, match=r"sends queries to 'http://127.0.0.1:9/v1'"):
+        load_router(tmp_path / "router")
+    assert load_router(tmp_path / "router", network=True).encoder_.name == "endpoint"
+
+
+def test_a_changed_price_moves_the_budget() -> None:
+    table = make_table(300)
+    router = make_router("ridge").fit(table)
+    budget = Policy.budget(float(router.estimate(table.texts).cost_usd.mean()) * 1000)
+    router.set_prices({arm.name: (20.0, 20.0) for arm in router.arms_})
+    with pytest.raises(PolicyError, match="the cheapest choice costs"):
+        router.decide(table.texts, budget)
+
+
+def test_measured_costs_count_more_than_list_prices() -> None:
+    table = make_table(200)
+    table.cost_usd[:, 0] *= 10
+    table.cost_usd[:, 1] /= 10
+    expected = make_router("ridge").fit(table).estimate(table.texts).cost_usd.mean(axis=0)
+    np.testing.assert_allclose(expected, table.arm_cost_usd(), rtol=0.02)
+
+
+def test_paper_recipes_refuse_what_they_cannot_honour() -> None:
+    for policy in (Policy.budget(1.0), Policy.price(0.1), SCENARIOS["cost"].with_ceiling(1.0)):
+        with pytest.raises(PolicyError, match="know scenarios only"):
+            make_router("knn-paper").fit(make_table(), policy)
+
+
+def test_two_lucky_answers_make_no_best_arm() -> None:
+    table = make_table(300)
+    hard = np.nonzero(table.quality[:, :2].sum(axis=1) == 0)[0][:2]
+    table.quality[:, 2] = np.nan
+    table.quality[hard, 2] = 1.0
+    assert table.best_single() != 2
+    assert np.nanmax(table.arm_quality()) <= 1.0
+
+
+def test_knn_judges_a_new_arm_against_its_rivals_on_the_same_queries() -> None:
+    table = make_table(300)
+    router = make_router("knn").fit(table.select_arms(["arm-0", "arm-1"]))
+    rivals = router.estimate(table.texts).quality.mean(axis=1)
+    easy = table.rows(np.argsort(-rivals)[:60])
+    easy.quality[:, 2] = np.clip(router.estimate(easy.texts).quality.mean(axis=1) - 0.2, 0, 1)
+    router.add_arm(table.arms[2], easy)
+    new = router.estimate(make_table(200, seed=6).texts).quality
+    assert new[:, 2].mean() < new[:, :2].mean()
+
+
+def test_stack_needs_two_folds() -> None:
+    with pytest.raises(InputError, match="must be at least 2, got 1"):
+        make_router("stack:folds=1").fit(make_table())
+
+
+def test_random_draws_go_on() -> None:
+    router = make_router("random").fit(make_table())
+    assert len({router.decide(["x"])[0].arm for _ in range(50)}) == 3

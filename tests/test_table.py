@@ -409,3 +409,11 @@ def test_real_tables_round_trip(tmp_path: Path) -> None:
     assert (len(table), len(table.arms)) == (5989, 9)
     assert table.observed().all()
     assert again(table, tmp_path).fingerprint() == table.fingerprint()
+
+
+def test_digests_tell_operators_apart_where_groups_do_not() -> None:
+    texts = ["What is 7 * 8?", "what is 7*8", "What is 7 + 8?"]
+    table = make([[1.0]] * 3, texts=texts)
+    assert len(set(table.groups().tolist())) == 1
+    digests = table.text_digests()
+    assert digests[0] == digests[1] != digests[2]

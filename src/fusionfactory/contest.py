@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from fusionfactory.metrics import curve, hull
+from fusionfactory.metrics import curve, hull, mean_or_nan
 from fusionfactory.policy import Normaliser, Policy, choose
 from fusionfactory.routers.baselines import (
     BestSingleRouter,
@@ -162,10 +162,10 @@ def _zero(contest: Contest, policies: Sequence[Policy]) -> Entry:
     """
     entry = Entry("zero")
     train, test = contest.train, contest.test
-    cost = np.tile(train.arm_cost_usd(), (1, 1))
+    cost = train.arm_cost_usd()[None]
     for policy in policies:
         seen = contest.reward(train, policy)
-        mean = np.array([_mean(column) for column in seen.T])[None]
+        mean = np.array([mean_or_nan(column) for column in seen.T])[None]
         arm = int(choose(np.nan_to_num(mean, nan=-np.inf), cost, train.arm_names)[0])
         entry.picks[policy.name] = np.full(len(test), arm)
     means = np.stack([train.arm_cost_usd(), train.arm_quality()], axis=1)
@@ -176,11 +176,6 @@ def _zero(contest: Contest, policies: Sequence[Policy]) -> Entry:
         at = np.arange(len(corners))
         entry.points = np.stack([np.interp(steps, at, tested[:, axis]) for axis in (0, 1)], axis=1)
     return entry
-
-
-def _mean(values: FloatArray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
 
 
 def oracle_entry(contest: Contest, policies: Sequence[Policy]) -> Entry:

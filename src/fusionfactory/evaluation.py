@@ -19,8 +19,9 @@ from fusionfactory.errors import PolicyError, TableError
 from fusionfactory.intervals import Bootstrap
 from fusionfactory.leaderboard import leaderboard
 from fusionfactory.metrics import mean_or_nan
+from fusionfactory.missing import MIN_COVERAGE
 from fusionfactory.policy import Policy
-from fusionfactory.pricing import NOMINAL_OUTPUT_TOKENS, with_nominal_costs
+from fusionfactory.pricing import NOMINAL_OUTPUT_TOKENS, with_usable_costs
 from fusionfactory.routers import BASE_ROUTERS, PAPER, make_router
 from fusionfactory.trial import run_router
 
@@ -28,10 +29,7 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import FloatArray
 
-__all__ = ["DEFAULT_SCENARIOS", "MIN_COVERAGE", "Evaluation", "clean", "covered_arms", "evaluate"]
-
-MIN_COVERAGE = 0.9
-"""Share of the queries on which an arm must be scored to be compared."""
+__all__ = ["DEFAULT_SCENARIOS", "Evaluation", "clean", "covered_arms", "evaluate"]
 
 DEFAULT_SCENARIOS = ("performance", "balance", "cost", "judge")
 
@@ -107,8 +105,8 @@ def evaluate(
     if len(table.arms) < 2:
         msg = f"only one arm ({table.arm_names[0]}): there is nothing to route between"
         raise TableError(msg, field="llm")
-    table = _with_costs(table)
-    policies, skipped = _applicable([Policy.parse(name) for name in scenarios], table)
+    table = with_usable_costs(table)
+    policies, skipped = _applicable([Policy.parse(name) for name in scenarios], table, min_coverage)
     bootstrap = Bootstrap(table.groups(), draws)
     passes = len({policy.judge for policy in policies})
     steps = _Steps(progress, passes * seeds * len(routers))
@@ -118,7 +116,7 @@ def evaluate(
         chosen = [policy for policy in policies if policy.judge == judged]
         if not chosen:
             continue
-        subject = table.judged() if judged else table
+        subject = covered_arms(table.judged(), min_coverage)[0] if judged else table
         contests = [
             _contest(subject, routers, chosen, seed, encoder, test_share, steps)
             for seed in range(first_seed, first_seed + seeds)
@@ -210,20 +208,21 @@ def covered_arms(table: OutcomeTable, min_coverage: float) -> tuple[OutcomeTable
     return (table.select_arms(kept) if dropped else table), dropped
 
 
-def _with_costs(table: OutcomeTable) -> OutcomeTable:
-    if table.has_costs or np.isnan(table.prices).any():
-        return table
-    return with_nominal_costs(table)
+def _judged_arms(table: OutcomeTable, min_coverage: float) -> int:
+    return int(((~np.isnan(table.judge)).mean(axis=0) >= min_coverage).sum())
 
 
 def _applicable(
-    policies: Sequence[Policy], table: OutcomeTable
+    policies: Sequence[Policy], table: OutcomeTable, min_coverage: float
 ) -> tuple[list[Policy], dict[str, str]]:
     skipped: dict[str, str] = {}
     for policy in policies:
         costly = policy.beta > 0 or policy.budget_usd is not None or policy.max_cost_usd is not None
         if policy.judge and not table.has_judge:
             skipped[policy.name] = "the table has no judge scores"
+        elif policy.judge and _judged_arms(table, min_coverage) < 2:
+            reason = f"fewer than two arms have judge scores on {min_coverage:.0%} of the queries"
+            skipped[policy.name] = reason
         elif costly and not table.has_costs:
             skipped[policy.name] = "the table has neither costs nor prices"
     kept = [policy for policy in policies if policy.name not in skipped]
@@ -238,7 +237,7 @@ def _facts(
 ) -> dict[str, Any]:
     groups = table.groups()
     split = table.split(test=test_share, seed=0)
-    shared = np.intersect1d(split.train.queries["query_id"], split.test.queries["query_id"])
+    shared = np.intersect1d(split.train.text_digests(), split.test.text_digests())
     facts: dict[str, Any] = {
         "queries": len(table),
         "arms": len(table.arms),

@@ -31,7 +31,9 @@ class Bootstrap:
         self._count = int(groups.max()) + 1
         rng = np.random.default_rng(seed)
         share = np.full(self._count, 1.0 / self._count)
-        self._weights = rng.multinomial(self._count, share, size=draws).astype(np.float32)
+        self._weights = np.empty((draws, self._count), dtype=np.float32)
+        for row in self._weights:
+            row[:] = rng.multinomial(self._count, share)
 
     def interval(
         self, rows: Sequence[IntArray], differences: Sequence[FloatArray], level: float = 0.95

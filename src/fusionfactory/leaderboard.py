@@ -32,7 +32,7 @@ def leaderboard(
     both are known, `ci95` its paired interval; `gain_reward`, `ci95_reward` the same of reward;
     `cost_usd` is USD per query; `entropy` is in bits.
     """
-    specs = list(contests[0].entries)
+    specs = [s for s, entry in contests[0].entries.items() if policy.name in entry.picks]
     rows = [leaderboard_row(spec, contests, policy, bootstrap) for spec in specs]
     routers = [row for row in rows if row["router"] not in BASELINE_ROWS]
     routers.sort(key=lambda row: -np.nan_to_num(row["reward"], nan=-np.inf))
@@ -85,7 +85,7 @@ def _seed_row(contest: Contest, entry: Entry, policy: Policy) -> dict[str, float
     chosen = entry.picks[policy.name]
     single = contest.best_single
     best_quality = mean_or_nan(test.quality[:, single])
-    best_cost = mean_or_nan(test.cost_usd[:, single])
+    best_cost = metrics.mean_cost(test.cost_usd[:, single])
     quality = taken(test.quality, chosen)
     rewards = contest.reward(test, policy)
     oracle = contest.entries["oracle"].picks[policy.name]
@@ -99,7 +99,7 @@ def _seed_row(contest: Contest, entry: Entry, policy: Policy) -> dict[str, float
     best_possible = mean_or_nan(taken(test.quality, oracle))
     return {
         "quality": mean,
-        "cost_usd": mean_or_nan(taken(test.cost_usd, chosen)),
+        "cost_usd": metrics.mean_cost(taken(test.cost_usd, chosen)[~np.isnan(quality)]),
         "reward": reward,
         "gap_closed": metrics.gap_closed(
             reward, mean_or_nan(rewards[:, single]), mean_or_nan(taken(rewards, oracle))

@@ -20,12 +20,15 @@ __all__ = [
     "curve",
     "gap_closed",
     "hull",
+    "mean_cost",
     "mean_or_nan",
     "pareto_distance",
     "pareto_mask",
     "selection_entropy",
     "taken",
 ]
+
+_KNOWN_COSTS = 0.9
 
 
 def taken(cells: FloatArray, chosen: IntArray) -> FloatArray:
@@ -40,9 +43,22 @@ def mean_or_nan(values: FloatArray) -> float:
 
 
 def curve(quality: FloatArray, cost_usd: FloatArray, picks: IntArray) -> FloatArray:
-    """(s, 2) mean cost and mean quality of (s, n) choices over the cells that are known."""
-    rows = [(mean_or_nan(taken(cost_usd, p)), mean_or_nan(taken(quality, p))) for p in picks]
-    return np.asarray(rows)
+    """(s, 2) mean cost and mean quality of (s, n) choices.
+
+    Cells without a quality count for neither. A point whose choices' costs are known for fewer than
+    nine in ten has no cost: the mean of the others would be too low or too high.
+    """
+    points = np.empty((len(picks), 2))
+    for row, chosen in enumerate(picks):
+        got = taken(quality, chosen)
+        points[row] = mean_cost(taken(cost_usd, chosen)[~np.isnan(got)]), mean_or_nan(got)
+    return points
+
+
+def mean_cost(values: FloatArray) -> float:
+    """Mean of the known costs; NaN where fewer than nine in ten are known."""
+    known = float((~np.isnan(values)).mean()) if len(values) else 0.0
+    return mean_or_nan(values) if known >= _KNOWN_COSTS else float("nan")
 
 
 def hull(points: FloatArray) -> FloatArray:

@@ -9,17 +9,33 @@ import numpy as np
 if TYPE_CHECKING:
     from fusionfactory.types import FloatArray
 
-__all__ = ["adjusted_means", "complete"]
+__all__ = ["MIN_COVERAGE", "adjusted_means", "complete"]
+
+MIN_COVERAGE = 0.9
+"""Share of the queries on which an arm must be scored to be compared with others."""
 
 _FILL_ROUNDS = 20
+_PRIOR_CELLS = 20.0
 
 
 def adjusted_means(values: FloatArray) -> FloatArray:
-    """(m,) column means of an (n, m) array, adjusted for missing cells by row + column effects."""
+    """(m,) column means of an (n, m) array, adjusted for missing cells by row + column effects.
+
+    The means stay within the range of the values. A column with few cells is drawn to the mean of
+    the columns by `_PRIOR_CELLS` cells, so that two lucky answers make no best arm.
+    """
     if not np.isnan(values).any():
         return np.asarray(values.mean(axis=0))
     row, column = _effects(values)
-    return np.where(np.isnan(values).all(axis=0), np.nan, row.mean() + column)
+    cells = (~np.isnan(values)).sum(axis=0)
+    known = cells > 0
+    centre = column[known].mean() if known.any() else 0.0
+    missed = cells < len(values)
+    drawn = (column * cells + centre * _PRIOR_CELLS) / (cells + _PRIOR_CELLS)
+    means = row.mean() + np.where(missed, drawn, column)
+    if known.any():
+        means = np.clip(means, np.nanmin(values), np.nanmax(values))
+    return np.where(known, means, np.nan)
 
 
 def complete(values: FloatArray) -> FloatArray:

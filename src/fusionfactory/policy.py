@@ -156,6 +156,11 @@ class Policy:
             raise PolicyError(msg)
         return policy.with_ceiling(_number(value, text))
 
+    @property
+    def is_constrained(self) -> bool:
+        """Whether it is more than a paper scenario: a price in USD, a budget or a ceiling."""
+        return not self.normalised or self.budget_usd is not None or self.max_cost_usd is not None
+
     def utility(self, estimates: Estimates, normaliser: Normaliser) -> FloatArray:
         """(n, m) utility; -inf for arms over the ceiling, unless every arm is over it.
 

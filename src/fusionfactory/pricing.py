@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import FloatArray
 
-__all__ = ["NOMINAL_OUTPUT_TOKENS", "cost_usd", "with_nominal_costs"]
+__all__ = ["NOMINAL_OUTPUT_TOKENS", "cost_usd", "with_nominal_costs", "with_usable_costs"]
 
 PER_MILLION = 1e-6
 CHARACTERS_PER_TOKEN = 4.0
@@ -29,6 +29,13 @@ def cost_usd(input_tokens: FloatArray, output_tokens: FloatArray, prices: FloatA
         prices: (m, 2) USD per million input and output tokens.
     """
     return np.asarray((input_tokens * prices[:, 0] + output_tokens * prices[:, 1]) * PER_MILLION)
+
+
+def with_usable_costs(table: OutcomeTable) -> OutcomeTable:
+    """The table, with nominal costs where it has none and every arm has a price."""
+    if table.has_costs or np.isnan(table.prices).any():
+        return table
+    return with_nominal_costs(table)
 
 
 def with_nominal_costs(

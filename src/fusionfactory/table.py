@@ -30,6 +30,7 @@ __all__ = [
 
 CELLS = ("quality", "judge", "cost_usd", "input_tokens", "output_tokens", "latency_s")
 QUERY_COLUMNS = ("query_id", "query", "task", "domain", "target", "metric", "split", "description")
+_THIN = 10
 
 
 @dataclass(frozen=True)
@@ -267,16 +268,21 @@ class OutcomeTable:
         return replace(self, quality=self.judge)
 
     def groups(self) -> IntArray:
-        """(n,) group numbers: queries whose normalised texts are equal share one.
+        """(n,) group numbers: queries whose texts are equal but for case and punctuation share one.
 
         Numbers follow the sorted texts, so they do not depend on the order of rows.
         """
-        ranks = self.queries.select(_normal_text().rank("dense").alias("rank"))["rank"]
+        ranks = self.queries.select(_normal_text(_COARSE).rank("dense").alias("rank"))["rank"]
         return ranks.to_numpy().astype(np.int64) - 1
 
     def text_digests(self) -> NDArray[np.uint64]:
-        """(n,) 64-bit digests of the normalised texts, to find a query again without keeping it."""
-        texts = self.queries.select(_normal_text().alias("text"))["text"].to_list()
+        """(n,) 64-bit digests of the texts but for case and punctuation; operators count.
+
+        They find a query again without keeping it.
+        """
+        texts = self.queries.select(_normal_text(_KEEPING_OPERATORS).alias("text"))[
+            "text"
+        ].to_list()
         digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
         return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
@@ -342,8 +348,16 @@ class OutcomeTable:
         return np.asarray(np.divide(total, count, out=unknown, where=count > 0))
 
     def best_single(self) -> int:
-        """Column of the arm with the highest mean quality; ties go to the cheaper arm."""
-        quality = np.round(self.arm_quality(), 12)
+        """Column of the arm with the highest mean quality; ties go to the cheaper arm.
+
+        An arm with under a tenth of the cells of the best covered one is no candidate.
+
+        Raises:
+            TableError: No cell carries a quality.
+        """
+        cells = self.observed().sum(axis=0)
+        thin = cells * _THIN < cells.max()
+        quality = np.where(thin, np.nan, np.round(self.arm_quality(), 12))
         cost = np.nan_to_num(self.arm_cost_usd(), nan=np.inf)
         if np.isnan(quality).all():
             msg = "no cell carries a quality"
@@ -388,10 +402,14 @@ class OutcomeTable:
         return digest.hexdigest()
 
 
-def _normal_text() -> pl.Expr:
-    """Lower case, runs of anything but letters and digits as one space; raw if nothing is left."""
-    text = pl.col("query").str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", " ")
-    text = text.str.strip_chars()
+_COARSE = r"[^\p{L}\p{N}]+"
+_KEEPING_OPERATORS = r"[^\p{L}\p{N}+\-*/^=<>%]+"
+
+
+def _normal_text(noise: str) -> pl.Expr:
+    """Lower case, runs of noise as one space; the raw text if nothing is left."""
+    text = pl.col("query").str.to_lowercase().str.replace_all(noise, " ").str.strip_chars()
+    text = text.str.replace_all(r" ?([+\-*/^=<>%]) ?", "${1}")
     return pl.when(text == "").then(pl.col("query")).otherwise(text)
 
 

@@ -31,7 +31,8 @@ def run_router(
     """Fits a router on a contest's train side and records what it does on the test side.
 
     Args:
-        router: Unfitted. One that is bound to a policy is fitted again for each.
+        router: Unfitted. One that is bound to a policy is fitted again for each scenario, and has
+            no picks under a constrained policy, which it does not know.
         contest: The split and its normalisation.
         policies: To choose by.
         features: (n, d) encoded test queries; None to hand over the texts.
@@ -44,6 +45,8 @@ def run_router(
         entry.fit_s = time.perf_counter() - start
         return observe(router, contest, policies, queries, entry)
     for policy in policies:
+        if policy.is_constrained:
+            continue
         start = time.perf_counter()
         router.fit(contest.train, policy)
         entry.fit_s += time.perf_counter() - start

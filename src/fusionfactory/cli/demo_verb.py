@@ -11,6 +11,7 @@ from rich.table import Table
 
 from fusionfactory.cli.evaluate_verb import print_evaluation
 from fusionfactory.cli.output import console, json_option, progress_bar, short, write_json
+from fusionfactory.missing import MIN_COVERAGE
 from fusionfactory.report import check_path, write_report
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _SHOWN_PER_TASK = 1
 def command(html_path: Path, seeds: int, json_path: str | None) -> None:
     """Compares every router of the base install on a real log of small local models."""
     from fusionfactory.demo import bundled_log
-    from fusionfactory.evaluation import DEFAULT_SCENARIOS, MIN_COVERAGE, covered_arms, evaluate
+    from fusionfactory.evaluation import DEFAULT_SCENARIOS, covered_arms, evaluate
 
     check_path(html_path)
     where = console(json_path)

@@ -11,11 +11,13 @@ from fusionfactory.cli.output import (
     about,
     console,
     json_option,
+    print_caveats,
     print_leaderboard,
     progress_bar,
     read_table,
     write_json,
 )
+from fusionfactory.leaderboard import BASELINE_ROWS
 from fusionfactory.report import check_path, write_report
 
 if TYPE_CHECKING:
@@ -104,18 +106,16 @@ def print_evaluation(where: Console, evaluation: Evaluation) -> None:
         f"{facts['observed_share']:.1%} of the cells scored; tested on {facts['test_queries']} "
         f"queries, {facts['seeds']} split(s), encoder {facts['encoder']}"
     )
-    if facts["cost_basis"] == "nominal":
-        where.print(
-            "[yellow]The table has prices but neither costs nor token counts: costs are nominal "
-            f"(list prices x (characters/4 in, {facts['nominal_output_tokens']:.0f} out)).[/]"
-        )
-    for name, share in facts["arms_left_out"].items():
-        where.print(f"[yellow]{name} is left out: scored on {share:.1%} of the queries.[/]")
+    print_caveats(where, facts["cost_basis"], facts["arms_left_out"])
     for name, rows in content["scenarios"].items():
         where.print()
         print_leaderboard(where, name, rows, has_costs=facts["cost_basis"] != "missing")
         best = rows[0]
         verdicts = dict.fromkeys((best["verdict"], best["verdict_reward"]))
-        where.print(f"{best['router']}: {'; '.join(verdicts)}.")
+        where.print(
+            f"{best['router']}, first of {len(rows) - len(BASELINE_ROWS)} on these test queries: "
+            f"{'; '.join(verdicts)}.",
+            soft_wrap=True,
+        )
     for name, reason in content["skipped"].items():
         where.print(f"[yellow]{name} was skipped: {reason}.[/]")

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import TableError
+from fusionfactory.pricing import NOMINAL_OUTPUT_TOKENS
 from fusionfactory.table import OutcomeTable
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = [
     "about",
     "console",
     "json_option",
+    "print_caveats",
     "print_leaderboard",
     "progress_bar",
     "read_table",
@@ -121,6 +123,17 @@ def progress_bar(where: Console) -> Iterator[Report]:
 
         yield report
     where.file.flush()
+
+
+def print_caveats(where: Console, cost_basis: str, left_out: Mapping[str, float]) -> None:
+    """What a reader must know of a table's costs and arms before any figure."""
+    if cost_basis == "nominal":
+        where.print(
+            "[yellow]The table has prices but neither costs nor token counts: costs are nominal "
+            f"(list prices x (characters/4 in, {NOMINAL_OUTPUT_TOKENS:.0f} out)).[/]"
+        )
+    for name, share in left_out.items():
+        where.print(f"[yellow]{name} is left out: scored on {share:.1%} of the queries.[/]")
 
 
 def print_leaderboard(where: Console, name: str, rows: Sequence[Row], *, has_costs: bool) -> None:

@@ -26,7 +26,11 @@ __all__ = ["command"]
 @click.argument("query", nargs=-1)
 @click.option("--policy", default=None, help="Trade-off [performance].")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-def command(router: Path, query: tuple[str, ...], policy: str | None, as_json: bool) -> None:
+@click.option("--allow-endpoint", is_flag=True,
+              help="Let the encoder send queries to the endpoint that it names.")  # fmt: skip
+def command(
+    router: Path, query: tuple[str, ...], policy: str | None, as_json: bool, allow_endpoint: bool
+) -> None:
     """Decides by the router saved in ROUTER.
 
     Queries are arguments, or lines on standard input: JSON objects with "query" or "messages".
@@ -34,7 +38,7 @@ def command(router: Path, query: tuple[str, ...], policy: str | None, as_json: b
     from fusionfactory.routers import load_router
 
     trade_off = Policy.parse(policy) if policy else None
-    loaded = load_router(router)
+    loaded = load_router(router, network=allow_endpoint)
     texts = list(query) or [
         _text(line, row) for row, line in enumerate(sys.stdin.buffer, 1) if line.strip()
     ]

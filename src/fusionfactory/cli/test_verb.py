@@ -17,6 +17,7 @@ from fusionfactory.cli.output import (
 )
 from fusionfactory.evaluation import clean
 from fusionfactory.policy import Policy
+from fusionfactory.pricing import with_usable_costs
 
 if TYPE_CHECKING:
     from fusionfactory.routers import Router
@@ -29,9 +30,12 @@ __all__ = ["command"]
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option("--policy", multiple=True, help="Trade-offs [performance, balance, cost].")
 @click.option("--format", "format_name", help="Format of TABLE [found from the file].")
+@click.option("--allow-endpoint", is_flag=True,
+              help="Let the encoder send queries to the endpoint that it names.")  # fmt: skip
 @json_option
 def command(
     router: Path,
+    allow_endpoint: bool,
     table: Path,
     policy: tuple[str, ...],
     format_name: str | None,
@@ -44,8 +48,8 @@ def command(
     from fusionfactory.holdout import measure, unseen
     from fusionfactory.routers import load_router
 
-    loaded = load_router(router)
-    outcomes = read_table(table, format_name)
+    loaded = load_router(router, network=allow_endpoint)
+    outcomes = with_usable_costs(read_table(table, format_name))
     names = policy or _default_policies(loaded)
     policies = [Policy.parse(name) for name in names]
     with about(table):

@@ -32,7 +32,7 @@ Queries: TypeAlias = "Sequence[str] | FloatArray"
 
 Recipe: TypeAlias = Literal["mended", "paper"]
 
-_CALIBRATION_QUERIES = 1000
+_CALIBRATION_QUERIES = 300
 
 
 class Router(Estimator, ABC):
@@ -61,6 +61,7 @@ class Router(Estimator, ABC):
     views_: Views
     cost_: CostModel
     frontier_: Frontier
+    calibration_: FloatArray | list[str]
     task_coef_: FloatArray
     task_intercept_: FloatArray
     fingerprint_: str
@@ -99,6 +100,9 @@ class Router(Estimator, ABC):
             msg = (
                 f"the paper's recipe of {self.name!r} takes its labels under a policy: give fit one"
             )
+            raise PolicyError(msg)
+        if self.policy_bound and policy is not None and policy.is_constrained:
+            msg = f"the paper's recipes know scenarios only, and no {policy.name!r}"
             raise PolicyError(msg)
         self.reset()
         self.arms_ = table.arms
@@ -139,8 +143,13 @@ class Router(Estimator, ABC):
 
         `fit` does so on training queries; nothing but the answers to budget policies changes.
         """
-        estimates = self.estimate(table.texts if queries is None else queries)
-        self.frontier_ = Frontier().fit(estimates)
+        rows = self.encode(table.texts if queries is None else queries)[:_CALIBRATION_QUERIES]
+        self.calibration_ = list(rows) if rows.dtype == np.object_ else rows
+        return self._refresh_frontier()
+
+    def _refresh_frontier(self) -> Self:
+        """Meets budgets at the arms and prices of today, on the calibration queries."""
+        self.frontier_ = Frontier().fit(self.estimate(self.calibration_))
         return self
 
     @abstractmethod
@@ -278,7 +287,7 @@ class Router(Estimator, ABC):
             old = arms[names.index(name)]
             arms[names.index(name)] = Arm(old.model, old.strategy, new_in, new_out, old.description)
         self.arms_ = tuple(arms)
-        return self
+        return self._refresh_frontier()
 
     def add_arm(self, arm: Arm, outcomes: OutcomeTable | None = None) -> Self:
         """Adds an arm without a refit.

@@ -87,7 +87,7 @@ class DearestRouter(FixedRouter):
 
 
 class RandomRouter(Router):
-    """A uniformly random arm per query, the same one for the same seed and position.
+    """A uniformly random arm per query; the draws go on from call to call.
 
     Args:
         seed: Of the draws.
@@ -110,8 +110,9 @@ class RandomRouter(Router):
 
     def choose(self, estimates: Estimates, policy: Policy) -> IntArray:
         """(n,) uniform draws."""
-        rng = np.random.default_rng(self.seed)
-        return rng.integers(len(self.arms_), size=len(estimates))
+        if not hasattr(self, "_draws"):
+            self._draws = np.random.default_rng(self.seed)
+        return self._draws.integers(len(self.arms_), size=len(estimates))
 
     def _propensity(self) -> float:
         return 1.0 / len(self.arms_)

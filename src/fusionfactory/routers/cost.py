@@ -62,7 +62,17 @@ class CostModel(Estimator):
         known = self.known_
         self.smear_[known] = np.nanmean(amounts[:, known], axis=0)
         self.smear_[known] /= np.maximum(np.nanmean(guess[:, known], axis=0), _LEAST)
+        self.smear_ *= np.repeat(self._discounts(table, tokens), 2)
         return self
+
+    def _discounts(self, table: OutcomeTable, tokens: FloatArray) -> FloatArray:
+        """(m,) measured cost / (tokens x price), for discounts and surcharges; 1 without tokens."""
+        listed = (tokens * PER_MILLION * table.prices).sum(axis=2)
+        both = ~np.isnan(listed) & ~np.isnan(table.cost_usd)
+        total = np.where(both, listed, 0.0).sum(axis=0)
+        paid = np.where(both, table.cost_usd, 0.0).sum(axis=0)
+        usable = self.by_tokens_ & (total > 0)
+        return np.asarray(np.divide(paid, total, out=np.ones_like(paid), where=usable))
 
     @property
     def is_empty(self) -> bool:

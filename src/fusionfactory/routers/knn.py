@@ -21,6 +21,7 @@ __all__ = ["KNNRouter"]
 _PRIOR_NEIGHBOURS = 2.0
 _CHUNK = 512
 _SAME = 1e-6
+_PRIOR_CELLS = 5.0
 
 
 class KNNRouter(Router):
@@ -109,6 +110,9 @@ class KNNRouter(Router):
             raise TableError(msg, field="performance")
         column = column.rows(scored)
         features = self.encode(column.texts)
+        rivals = self._estimate_quality(features).mean(axis=1)
+        cells = len(column)
+        advantage = float((column.quality[:, 0] - rivals).mean()) * cells / (cells + _PRIOR_CELLS)
         unit = unit_rows(self.views_.metric(features))
         self.values_ = np.pad(self.values_, ((0, 0), (0, 1)), constant_values=np.nan)
         similarity = unit @ self.bank_.T
@@ -118,7 +122,7 @@ class KNNRouter(Router):
         fresh[:, -1] = column.quality[~known, 0]
         self.bank_ = np.concatenate([self.bank_, unit[~known]])
         self.values_ = np.concatenate([self.values_, fresh])
-        self.prior_ = np.append(self.prior_, column.quality.mean())
+        self.prior_ = np.append(self.prior_, self.prior_.mean() + advantage)
         self.arms_ = (*self.arms_, arm)
         self.cost_.add_arm(features, column)
-        return self
+        return self._refresh_frontier()

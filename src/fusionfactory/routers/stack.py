@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusionfactory.errors import ConfigError
 from fusionfactory.missing import complete
 from fusionfactory.routers.base import Router
 from fusionfactory.routers.cost import CostModel
@@ -95,6 +96,9 @@ class StackRouter(Router):
         self.focus = focus
 
     def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
+        if self.folds < 2:
+            msg = f"must be at least 2, got {self.folds}"
+            raise ConfigError(msg, field="folds")
         quality = complete(table.quality)
         self.mean_ = quality.mean(axis=0)
         weight = np.exp((self.mean_ - self.mean_.max()) / self.focus)
