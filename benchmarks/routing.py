@@ -4,7 +4,7 @@ python benchmarks/routing.py DATA_DIR [--encoder text --encoder minilm] [--seeds
 
 DATA_DIR holds `fusionbench9.parquet`, `zeroeval.parquet`, `mmlu_pro_dev.parquet`, and for the
 encoders `minilm` and `minilm+text` also `minilm_embeddings.parquet` (vectors by text, so that no
-run pays for embedding). `evaluate` splits by query, 70/30, seeds 0 to N-1; every difference to the
+run pays for embedding). `evaluate` splits by query, 70/30, seeds from 0 on; every difference to the
 best single arm is paired, with a bootstrap interval over queries. Ends with PASS and FAIL lines.
 """
 
@@ -116,6 +116,7 @@ def run(table: OutcomeTable, name: str, encoder: str, args: argparse.Namespace) 
         routers,
         scenarios=SCENARIOS[name],
         seeds=args.seeds,
+        first_seed=args.first_seed,
         encoder=encoder_spec(encoder, args.folder),
     )
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -209,6 +210,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--table", action="append", choices=SCENARIOS, help="repeatable [all]")
     parser.add_argument("--router", action="append", help="repeatable [those of the base install]")
     parser.add_argument("--seeds", type=int, default=3, help="splits [3]")
+    parser.add_argument("--first-seed", type=int, default=0, help="of the splits [0]")
     parser.add_argument("--quick", action="store_true", help="one seed, three routers, text")
     parser.add_argument("--json", type=Path, help="write everything here")
     args = parser.parse_args()
