@@ -21,7 +21,7 @@ from fusionfactory.table import CELLS, QUERY_COLUMNS, OutcomeTable
 from fusionfactory.types import Arm
 
 NAN = np.nan
-SHARED = Path("/work/shared/data")
+SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 def make(
