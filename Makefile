@@ -28,8 +28,8 @@ demo: ## the whole loop on the bundled log
 	$(BIN)/fusionfactory demo --html demo.html
 
 bench: $(STAMP)  ## figures of benchmarks/RESULTS.md; DATA=folder of the tables
-	$(BIN)/python benchmarks/routing.py $(DATA)
-	$(BIN)/python benchmarks/latency.py
+	$(if $(DATA),$(BIN)/python benchmarks/routing.py $(DATA),@echo "no DATA=folder: routing is left out")
+	$(BIN)/python benchmarks/latency.py $(DATA)
 	$(BIN)/python benchmarks/store.py
 
 docs: $(STAMP)  ## rewrites docs/cli.md from the commands' own help

@@ -417,3 +417,10 @@ def test_digests_tell_operators_apart_where_groups_do_not() -> None:
     assert len(set(table.groups().tolist())) == 1
     digests = table.text_digests()
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_splits_stay_where_published_figures_were_measured() -> None:
+    letters = [chr(ord("a") + i) for i in range(12)]
+    table = make([[1.0]] * 12, texts=[f"question {letter}, and more" for letter in letters])
+    tested = table.split(test=0.3, seed=0).test.texts
+    assert sorted(text[len("question ")] for text in tested) == ["c", "e", "h", "j"]
