@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import FloatArray
 
-__all__ = ["NOMINAL_OUTPUT_TOKENS", "cost_usd", "with_nominal_costs", "with_usable_costs"]
+__all__ = [
+    "NOMINAL_OUTPUT_TOKENS",
+    "PER_MILLION",
+    "cost_usd",
+    "with_nominal_costs",
+    "with_usable_costs",
+]
 
 PER_MILLION = 1e-6
 CHARACTERS_PER_TOKEN = 4.0

@@ -8,6 +8,7 @@ import numpy as np
 
 from fusionfactory.errors import UnsupportedError
 from fusionfactory.estimator import Estimator
+from fusionfactory.pricing import PER_MILLION, cost_usd
 from fusionfactory.routers.linear import solve_ridge
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CostModel"]
 
-PER_MILLION = 1e-6
 _LEAST = 1e-15
 
 
@@ -67,7 +67,7 @@ class CostModel(Estimator):
 
     def _discounts(self, table: OutcomeTable, tokens: FloatArray) -> FloatArray:
         """(m,) measured cost / (tokens x price), for discounts and surcharges; 1 without tokens."""
-        listed = (tokens * PER_MILLION * table.prices).sum(axis=2)
+        listed = cost_usd(tokens[:, :, 0], tokens[:, :, 1], table.prices)
         both = ~np.isnan(listed) & ~np.isnan(table.cost_usd)
         total = np.where(both, listed, 0.0).sum(axis=0)
         paid = np.where(both, table.cost_usd, 0.0).sum(axis=0)

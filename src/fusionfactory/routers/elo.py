@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusionfactory.metrics import mean_or_nan
 from fusionfactory.routers.base import Router
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ class EloRouter(Router):
         overall = tables.sum(axis=0)
         games = np.maximum(overall + overall.T, 1.0)
         self.strength_ = np.stack([bradley_terry(t + self.prior * overall / games) for t in tables])
-        means = np.stack([_column_means(table.quality[weight > 0]) for weight in member.T])
+        means = np.array(
+            [[mean_or_nan(arm) for arm in table.quality[weight > 0].T] for weight in member.T]
+        )
         known = ~np.isnan(means)
         centred = means - np.nanmean(means, axis=1, keepdims=True)
         spread = float((self.strength_[known] ** 2).sum())
@@ -98,12 +101,3 @@ def _battles(quality: FloatArray) -> FloatArray:
         wins[arm] = (difference > 0).sum(axis=0) + 0.5 * (difference == 0).sum(axis=0)
     np.fill_diagonal(wins, 0.0)
     return wins
-
-
-def _column_means(values: FloatArray) -> FloatArray:
-    seen = ~np.isnan(values)
-    count = seen.sum(axis=0)
-    total = np.where(seen, values, 0.0).sum(axis=0)
-    return np.asarray(
-        np.divide(total, count, out=np.full(values.shape[1], np.nan), where=count > 0)
-    )
