@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from fusionfactory.encoders.cache import EmbeddingCache, cache_dir, session_cache, text_key
+from fusionfactory.cachedir import cache_dir
+from fusionfactory.encoders.cache import EmbeddingCache, session_cache, text_key
 from fusionfactory.encoders.cached import CachedEncoder
 from fusionfactory.errors import EncoderError
 

@@ -4,6 +4,7 @@ FusionFactoryError
 ├── InputError               data or arguments from outside cannot be used (exit code 2)
 │   ├── TableError           an outcome table is malformed
 │   ├── FormatError          a file to import is malformed
+│   ├── TaskError            a task's questions or settings cannot be used
 │   ├── ConfigError          fusionfactory.toml or an option is wrong
 │   ├── PolicyError          a policy cannot be applied to these estimates
 │   ├── UnknownNameError     no router, encoder, importer ... of that name
@@ -12,6 +13,8 @@ FusionFactoryError
 ├── UnsupportedError         the method cannot do what was asked (says what can)
 ├── MissingExtraError        an optional dependency is absent (names the install line)
 ├── EncoderError             an encoder or its endpoint failed
+├── CallError                one call of an LLM failed (the collector records it as an outcome)
+├── SandboxError             code cannot be isolated here, so it is not run
 └── StoreError               the store cannot be read or written
 """
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "CallError",
     "ConfigError",
     "EncoderError",
     "FormatError",
@@ -32,8 +36,10 @@ __all__ = [
     "NotFittedError",
     "PolicyError",
     "RouterFileError",
+    "SandboxError",
     "StoreError",
     "TableError",
+    "TaskError",
     "UnknownNameError",
     "UnsupportedError",
 ]
@@ -82,6 +88,10 @@ class FormatError(InputError):
     """A file to import is malformed."""
 
 
+class TaskError(InputError):
+    """A task's questions or settings cannot be used."""
+
+
 class ConfigError(InputError):
     """`fusionfactory.toml` or an option is wrong."""
 
@@ -127,6 +137,37 @@ class MissingExtraError(FusionFactoryError):
 
 class EncoderError(FusionFactoryError):
     """An encoder or its endpoint failed."""
+
+
+class CallError(FusionFactoryError):
+    """One call of an LLM failed; whoever called decides whether that is fatal.
+
+    Args:
+        message: What went wrong, without secrets, as it is stored in the outcome.
+        status: The HTTP status, where there was one.
+        retry_after_s: Seconds after which the endpoint asks to be called again.
+        retryable: Whether the same call may succeed later.
+        input_tokens: What the failed call used all the same, where the endpoint says.
+        output_tokens: Likewise.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        retryable: bool = False,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.retry_after_s, self.retryable = status, retry_after_s, retryable
+        self.input_tokens, self.output_tokens = input_tokens, output_tokens
+
+
+class SandboxError(FusionFactoryError):
+    """Code cannot be isolated here, so it is not run; the message says what is missing."""
 
 
 class StoreError(FusionFactoryError):

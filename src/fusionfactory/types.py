@@ -137,6 +137,7 @@ class Outcome:
         scores: Judgements of the answer.
         created: When the answer came.
         propensity: Probability with which a router chose the arm; None when unknown.
+        finish_reason: Why the model stopped, as the endpoint says: `stop`, `length`, ...
     """
 
     query_id: str
@@ -151,6 +152,7 @@ class Outcome:
     scores: tuple[Score, ...] = ()
     created: datetime | None = None
     propensity: float | None = None
+    finish_reason: str | None = None
 
     def __post_init__(self) -> None:
         if self.error is not None and self.scores:

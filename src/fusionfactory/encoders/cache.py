@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusionfactory.cachedir import cache_dir
 from fusionfactory.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.types import FloatArray
 
-__all__ = ["EmbeddingCache", "cache_dir", "session_cache", "text_key"]
+__all__ = ["EmbeddingCache", "session_cache", "text_key"]
 
 _VERSION = 1
 _SCHEMA = """
@@ -38,12 +39,6 @@ CREATE TABLE IF NOT EXISTS embeddings (
 _KEYS_PER_SELECT = 500
 _WAIT_S = 60.0
 _MEMORY_BYTES = 256 * 2**20
-
-
-def cache_dir() -> Path:
-    """`$FUSIONFACTORY_CACHE`, or `~/.cache/fusionfactory`."""
-    named = os.environ.get("FUSIONFACTORY_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "fusionfactory"
 
 
 def text_key(text: str) -> bytes:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from fusionfactory.atomic import write_atomically
+from fusionfactory.cachedir import cache_dir
 from fusionfactory.encoders.base import Encoder, check_texts
-from fusionfactory.encoders.cache import cache_dir
 from fusionfactory.encoders.onnx import packaged_model
 from fusionfactory.encoders.wordpiece import bert_tokenizer, file_tokenizer
 from fusionfactory.errors import EncoderError

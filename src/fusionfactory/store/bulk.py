@@ -24,7 +24,8 @@ __all__ = ["read_table", "write_frame"]
 
 _CHUNK = 50_000
 _RENAMED = {"quality": "performance", "judge": "llm_judge"}
-_OPTIONAL = {"error": pl.String, "created": pl.String, "propensity": pl.Float64}
+_OPTIONAL = {"error": pl.String, "created": pl.String, "propensity": pl.Float64,
+             "finish_reason": pl.String}  # fmt: skip
 _COLUMNS = (*KEY, *(_RENAMED.get(n, n) for n in CELLS), "response", *_OPTIONAL)
 
 
@@ -33,8 +34,8 @@ def write_frame(connection: sa.Connection, long: pl.DataFrame, *, replace: bool)
 
     Args:
         connection: In a writing transaction.
-        long: Perhaps with the further columns `sample` (else 0), `error`, `created` (ISO text) and
-            `propensity`. Rows that hold nothing are left out.
+        long: Perhaps with the further columns `sample` (else 0), `error`, `created` (ISO text),
+            `propensity` and `finish_reason`. Rows that hold nothing are left out.
         replace: Replace outcomes that are there, or else fail.
 
     Returns:

@@ -120,6 +120,7 @@ def outcome_row(outcome: Outcome, query_no: int, arm_no: int) -> dict[str, Any]:
         "error": outcome.error,
         "created": outcome.created and outcome.created.isoformat(),
         "propensity": outcome.propensity,
+        "finish_reason": outcome.finish_reason,
     }
     values.update({s.name: s.value for s in outcome.scores if s.name in _IN_FORCE})
     for name, value in values.items():
@@ -184,6 +185,7 @@ def outcome_of(row: sa.RowMapping, stored: Sequence[sa.RowMapping]) -> Outcome:
         scores=(*full, *bare),
         created=row["created"] and datetime.fromisoformat(row["created"]),
         propensity=row["propensity"],
+        finish_reason=row["finish_reason"],
     )
 
 

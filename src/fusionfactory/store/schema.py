@@ -1,6 +1,6 @@
 """The tables of a store, its version, and the way from older versions to this one.
 
-Version 1: the first. Version 2: `outcomes.propensity`.
+Version 1: the first. Version 2: `outcomes.propensity`. Version 3: `outcomes.finish_reason`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ __all__ = [
     "scores",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: ("ALTER TABLE outcomes ADD COLUMN propensity DOUBLE PRECISION",),
+    2: ("ALTER TABLE outcomes ADD COLUMN finish_reason TEXT",),
 }
 """Version to the statements that lead from it to the next."""
 
@@ -76,6 +77,7 @@ outcomes = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("created", sa.Text),
     sa.Column("propensity", sa.Double),
+    sa.Column("finish_reason", sa.Text),
     sa.CheckConstraint("performance BETWEEN 0 AND 1"),
     sa.CheckConstraint("llm_judge BETWEEN 0 AND 1"),
     sa.CheckConstraint("cost_usd >= 0"),

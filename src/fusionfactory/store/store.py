@@ -163,7 +163,8 @@ class Store:
 
         Args:
             long: The columns of `layout.to_long`, perhaps with `sample` (else 0), `error`,
-                `created` (ISO text) and `propensity`. Rows that hold nothing are left out.
+                `created` (ISO text), `propensity` and `finish_reason`. Rows that hold nothing are
+                left out.
             replace: Replace outcomes that are there, or else fail.
 
         Returns:
