@@ -199,7 +199,7 @@ GARBLED = "; INSERT INTO meta VALUES ('schema_version', 'two')"
     [
         (
             META + NEWER,
-            "has schema version 99, this program knows up to 2: upgrade fusionfactory",
+            "has schema version 99, this program knows up to 3: upgrade fusionfactory",
         ),
         (META, r"states no schema version \(found None\)"),
         ("CREATE TABLE meta (x TEXT)", "states no schema version"),
