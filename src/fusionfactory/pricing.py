@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fusionfactory.errors import TableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import FloatArray
 
 __all__ = [
     "NOMINAL_OUTPUT_TOKENS",
     "PER_MILLION",
+    "CallPrice",
     "cost_usd",
     "with_nominal_costs",
     "with_usable_costs",
@@ -35,6 +38,80 @@ def cost_usd(input_tokens: FloatArray, output_tokens: FloatArray, prices: FloatA
         prices: (m, 2) USD per million input and output tokens.
     """
     return np.asarray((input_tokens * prices[:, 0] + output_tokens * prices[:, 1]) * PER_MILLION)
+
+
+@dataclass(frozen=True, slots=True)
+class CallPrice:
+    """What a call of one model costs: by the prices given here, or else by genai-prices.
+
+    Attributes:
+        model: The name under which genai-prices may know the model.
+        provider: Its provider there, where the name alone is ambiguous: `openai`, `groq`, ...
+        input_price: USD per million input tokens; overrides the price list, with `output_price`.
+        output_price: USD per million output tokens.
+    """
+
+    model: str
+    provider: str | None = None
+    input_price: float | None = None
+    output_price: float | None = None
+
+    def per_million(self) -> tuple[float | None, float | None]:
+        """USD per million input and output tokens; None where unknown."""
+        if self.input_price is not None and self.output_price is not None:
+            return self.input_price, self.output_price
+        million = round(1 / PER_MILLION)
+        one, other = self._listed(million, 0), self._listed(0, million)
+        return (
+            self.input_price if self.input_price is not None else one,
+            self.output_price if self.output_price is not None else other,
+        )
+
+    @property
+    def known(self) -> bool:
+        """Whether a call with token counts has a cost."""
+        return None not in self.per_million()
+
+    def usd(
+        self,
+        input_tokens: int | None,
+        output_tokens: int | None,
+        usage: Mapping[str, Any] | None = None,
+    ) -> float | None:
+        """The cost of a call in USD; None, never 0, where a count or a price is unknown.
+
+        Args:
+            input_tokens: Tokens of the prompt, cached ones included.
+            output_tokens: Tokens of the answer, reasoning included.
+            usage: The endpoint's usage object; the price list charges its cached tokens as such.
+        """
+        if input_tokens is None or output_tokens is None:
+            return None
+        if self.input_price is None and self.output_price is None:
+            return self._listed(input_tokens, output_tokens, _cached_tokens(usage or {}))
+        prices = self.per_million()
+        if prices[0] is None or prices[1] is None:
+            return None
+        return (input_tokens * prices[0] + output_tokens * prices[1]) * PER_MILLION
+
+    def _listed(self, input_tokens: int, output_tokens: int, cached: int = 0) -> float | None:
+        from genai_prices import Usage, calc_price
+
+        usage = Usage(
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cache_read_tokens=min(cached, input_tokens),
+        )
+        try:
+            return float(calc_price(usage, self.model, provider_id=self.provider).total_price)
+        except (LookupError, ValueError):
+            return None
+
+
+def _cached_tokens(usage: Mapping[str, Any]) -> int:
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return cached if isinstance(cached, int) and cached > 0 else 0
 
 
 def with_usable_costs(table: OutcomeTable) -> OutcomeTable:

@@ -1,0 +1,144 @@
+"""The collector: queries x arms into outcomes, resumable, rate-limited, budgeted.
+
+An outcome is keyed by (query, arm, sample). What the store holds already is not asked again, so a
+run that was interrupted, or killed, goes on where it stopped by running it again. A failed call is
+an outcome with an error; `retry_failed` asks those again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING
+
+from fusionfactory.calls import Answer, Progress, Summary, run_calls
+from fusionfactory.types import Arm, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from fusionfactory.clients import ChatRequest, Client
+    from fusionfactory.pricing import CallPrice
+    from fusionfactory.store import Store
+    from fusionfactory.types import Query
+
+__all__ = ["ArmCall", "collect", "interleaved"]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmCall:
+    """One arm to ask one query, once.
+
+    Attributes:
+        query: What is asked.
+        arm: What answers.
+        request: The call as it is sent.
+        endpoint: Name of the client that makes it.
+        price: What it costs.
+        sample: Repetition, from 0.
+    """
+
+    query: Query
+    arm: Arm
+    request: ChatRequest
+    endpoint: str
+    price: CallPrice
+    sample: int = 0
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Of the outcome, as `Store.keys` has it."""
+        return self.query.id, self.arm.name, self.sample
+
+
+def interleaved(queries: Iterable[Query]) -> list[Query]:
+    """The queries with their tasks in turn, so that any prefix covers every task."""
+    by_task: dict[str | None, list[Query]] = {}
+    for query in queries:
+        by_task.setdefault(query.task, []).append(query)
+    rounds = zip_longest(*by_task.values())
+    return [query for query in chain.from_iterable(rounds) if query is not None]
+
+
+def collect(
+    store: Store,
+    calls: Sequence[ArmCall],
+    clients: Mapping[str, Client],
+    *,
+    budget_usd: float | None = None,
+    retry_failed: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Summary:
+    """Makes the calls whose outcomes the store does not hold, and stores what comes back.
+
+    Args:
+        store: Gets the queries, the arms with their prices, and the outcomes.
+        calls: In the order in which they are made, per endpoint.
+        clients: Endpoint name to client; closed at the end.
+        budget_usd: For all the calls given, what the store holds of them included: no call starts
+            once they have cost this much.
+        retry_failed: Ask failed outcomes again.
+        progress: Told after every write.
+
+    Raises:
+        ConfigError: A budget is given and a model has no known price, or a client is missing.
+        CallError: Every endpoint refused: wrong key or unknown model.
+        StoreError: The store cannot be written.
+    """
+    store.add_queries({call.query.id: call.query for call in calls}.values())
+    store.add_arms({call.arm.name: _priced(call) for call in calls}.values())
+    held = store.keys(failed=not retry_failed)
+    missing = [call for call in calls if call.key not in held]
+    if budget_usd is not None:
+        budget_usd = max(budget_usd - _spent_usd(store, calls), 0.0)
+
+    def write(answers: list[Answer[ArmCall]]) -> None:
+        outcomes = [_outcome(answer) for answer in answers]
+        store.upsert(outcomes) if retry_failed else store.append(outcomes)
+
+    async def run() -> Summary:
+        try:
+            return await run_calls(
+                missing, clients, write, budget_usd=budget_usd, progress=progress
+            )
+        finally:
+            for client in clients.values():
+                await client.close()
+
+    return asyncio.run(run())
+
+
+def _priced(call: ArmCall) -> Arm:
+    prices = call.price.per_million()
+    return Arm(call.arm.model, call.arm.strategy, *prices, call.arm.description)
+
+
+def _spent_usd(store: Store, calls: Sequence[ArmCall]) -> float:
+    wanted = {call.key for call in calls}
+    return sum(cost for key, cost in _costs(store) if key in wanted)
+
+
+def _costs(store: Store) -> Iterator[tuple[tuple[str, str, int], float]]:
+    for outcome in store.outcomes():
+        yield (outcome.query_id, outcome.arm, outcome.sample), outcome.cost_usd or 0.0
+
+
+def _outcome(answer: Answer[ArmCall]) -> Outcome:
+    call, reply, error = answer.call, answer.reply, answer.error
+    query_id, arm, sample = call.key
+    used = reply or error
+    return Outcome(
+        query_id=query_id,
+        arm=arm,
+        sample=sample,
+        response=None if reply is None else reply.text,
+        input_tokens=None if used is None else used.input_tokens,
+        output_tokens=None if used is None else used.output_tokens,
+        cost_usd=answer.cost_usd,
+        latency_s=answer.latency_s,
+        error=None if error is None else str(error),
+        created=datetime.now(UTC),
+        finish_reason=None if reply is None else reply.finish_reason,
+    )
