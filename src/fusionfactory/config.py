@@ -7,20 +7,76 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fusionfactory.errors import ConfigError
 
-__all__ = ["CONFIG_NAME", "TEMPLATE", "Config", "read_config"]
+__all__ = [
+    "CONFIG_NAME",
+    "TEMPLATE",
+    "Config",
+    "EndpointSettings",
+    "ModelSettings",
+    "TaskSettings",
+    "read_config",
+]
 
 CONFIG_NAME = "fusionfactory.toml"
+
+_STORE_VERBS = ("collect", "score", "judge")
 
 TEMPLATE = """\
 # FusionFactory settings. A flag on the command line counts before an environment variable
 # (FUSIONFACTORY_EVALUATE_SEEDS=3), which counts before this file. Secrets never stand here: name
 # the environment variable that holds them.
+
+# Where outcomes are kept: a SQLite file, or postgresql://user@host/database.
+store = "runs.db"
+
+# Who can be asked. Any OpenAI-compatible URL.
+# [[endpoints]]
+# name = "openai"
+# base_url = "https://api.openai.com/v1"
+# api_key_env = "OPENAI_API_KEY"
+# concurrency = 16
+# requests_per_minute = 500
+
+# The models there, and how they are asked. Prices are USD per million tokens; without them the
+# public price list counts, and where that knows nothing the cost stays unknown.
+# [[models]]
+# name = "gpt-4o-mini"
+# endpoint = "openai"
+# strategies = ["direct", "think"]
+# params = { temperature = 0.0, max_tokens = 1024 }
+
+# A model in a GGUF file runs in this process (extra `local`).
+# [[models]]
+# name = "smollm2"
+# gguf = "models/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+# What they are asked: a task of FusionBench with its source (package, hub or a path) ...
+# [[tasks]]
+# name = "gsm8k"
+# source = "hub"
+
+# ... or questions of your own: JSONL, CSV or Parquet with `question` and `target`.
+# [[tasks]]
+# name = "support"
+# path = "questions.jsonl"
+# metric = "contains"
+# instruction = "Answer in one sentence."
+
+[collect]
+# Questions of each task, drawn by the seed; a question is never in both.
+train = 50
+test = 20
+seed = 0
+# budget_usd = 5.0
+
+[judge]
+# model = "gpt-4o"
 
 [evaluate]
 # Routers to compare; `fusionfactory evaluate --help` lists them.
@@ -84,16 +140,111 @@ class RouteSection(_Section):
     policy: str | None = None
 
 
+class EndpointSettings(_Section):
+    """An OpenAI-compatible endpoint. Holds the name of the key's variable, never the key."""
+
+    name: str = Field(min_length=1)
+    base_url: str
+    api_key_env: str = "OPENAI_API_KEY"
+    concurrency: int = Field(default=16, ge=1)
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    timeout_s: float = Field(default=120.0, gt=0)
+    retries: int = Field(default=5, ge=0)
+    backoff_s: float = Field(default=0.5, ge=0)
+    provider: str | None = None
+
+
+class ModelSettings(_Section):
+    """A model, at an endpoint or in a GGUF file, and how it is asked."""
+
+    name: str = Field(min_length=1)
+    endpoint: str | None = None
+    gguf: Path | None = None
+    model: str | None = None
+    price_as: str | None = None
+    strategies: tuple[str, ...] = ("direct",)
+    input_price: float | None = Field(default=None, ge=0)
+    output_price: float | None = Field(default=None, ge=0)
+    description: str | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+    strategy_params: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    threads: int = Field(default=2, ge=1)
+    context_tokens: int = Field(default=4096, ge=256)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.endpoint is None) == (self.gguf is None):
+            msg = f"the model {self.name!r} needs either `endpoint` or `gguf`"
+            raise ValueError(msg)
+        return self
+
+
+class TaskSettings(_Section):
+    """A known task with its source, or, where `metric` is set, a user's own questions."""
+
+    name: str = Field(min_length=1)
+    source: str = "package"
+    test_source: str | None = None
+    train: int | None = Field(default=None, ge=0)
+    test: int | None = Field(default=None, ge=0)
+    metric: str | None = None
+    path: Path | None = None
+    question: str = "question"
+    target: str = "target"
+    id: str | None = None
+    domain: str = "own"
+    instruction: str = ""
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _own_or_known(self) -> Self:
+        if (self.metric is None) != (self.path is None):
+            msg = (
+                f"the task {self.name!r} is your own with both `path` and `metric`, or a known one"
+            )
+            raise ValueError(msg)
+        return self
+
+
+class CollectSection(_Section):
+    """Defaults of `fusionfactory collect`."""
+
+    train: int | None = Field(default=None, ge=0)
+    test: int | None = Field(default=None, ge=0)
+    seed: int | None = Field(default=None, ge=0)
+    samples: int | None = Field(default=None, ge=1)
+    budget_usd: float | None = Field(default=None, gt=0)
+
+
+class JudgeSection(_Section):
+    """Defaults of `fusionfactory judge`."""
+
+    model: str | None = None
+    budget_usd: float | None = Field(default=None, gt=0)
+
+
 class Config(_Section):
     """The whole file."""
 
+    store: str | None = None
+    endpoints: tuple[EndpointSettings, ...] = ()
+    models: tuple[ModelSettings, ...] = ()
+    tasks: tuple[TaskSettings, ...] = ()
+    collect: CollectSection = CollectSection()
+    judge: JudgeSection = JudgeSection()
     evaluate: EvaluateSection = EvaluateSection()
     fit: FitSection = FitSection()
     route: RouteSection = RouteSection()
 
     def default_map(self) -> dict[str, dict[str, Any]]:
         """Verb to the options that the file sets."""
-        return self.model_dump(exclude_none=True)
+        verbs = {name: section for name, section in self if isinstance(section, _Section)}
+        options = {name: section.model_dump(exclude_none=True) for name, section in verbs.items()}
+        if self.store is not None:
+            for verb in _STORE_VERBS:
+                options.setdefault(verb, {})["store"] = self.store
+        return options
 
 
 def read_config(path: Path | None = None) -> Config:

@@ -14,7 +14,7 @@ from fusionfactory.store.keys import NamedKey, key_text, reject_twice, reject_tw
 from fusionfactory.store.schema import KEY, arms, outcomes, queries, scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from fusionfactory.store.records import OutcomeKey
@@ -139,24 +139,28 @@ class Store:
         Raises:
             StoreError: There is no such outcome, or it failed.
         """
-        given = list(items)
+        self.write_scores([((query_id, arm, sample), list(items))])
+
+    def write_scores(self, items: Iterable[tuple[NamedKey, Sequence[Score]]]) -> int:
+        """As `put_scores`, for many outcomes in one transaction.
+
+        Args:
+            items: (query id, arm name, sample) with the scores of that outcome.
+
+        Returns:
+            The number of outcomes.
+
+        Raises:
+            StoreError: There is no such outcome, or it failed; nothing is written then.
+        """
+        given = dict(items)
         with self._database.transaction(write=True) as connection:
-            query_no = records.numbers(connection, queries, [query_id])[query_id]
-            arm_no = records.numbers(connection, arms, [arm])[arm]
-            key = (query_no, arm_no, sample)
-            mine = sa.and_(*(outcomes.c[n] == v for n, v in zip(KEY, key, strict=True)))
-            error = connection.execute(sa.select(outcomes.c.error).where(mine)).first()
-            if error is None or error[0] is not None:
-                what = "there is no outcome" if error is None else "a failed call has no scores:"
-                msg = f"{what} {key_text((query_id, arm, sample))}"
-                raise StoreError(msg)
-            force = {s.name: s.value for s in given if s.name in {"performance", "llm_judge"}}
-            if force:
-                connection.execute(outcomes.update().where(mine).values(force))
-            for row in records.score_rows(given, key):
-                same = [scores.c[n] == row[n] for n in (*KEY, "name", "scorer", "version")]
-                connection.execute(scores.delete().where(*same))
-                connection.execute(scores.insert().values(row))
+            query_nos = records.numbers(connection, queries, (key[0] for key in given))
+            arm_nos = records.numbers(connection, arms, (key[1] for key in given))
+            for named, mine in given.items():
+                key = (query_nos[named[0]], arm_nos[named[1]], named[2])
+                _put_scores(connection, named, key, mine)
+        return len(given)
 
     def write_frame(self, long: pl.DataFrame, *, replace: bool = False) -> int:
         """Writes a row per outcome, with their queries and arms, by the driver's fast path.
@@ -308,6 +312,24 @@ class Store:
         else:
             reason = f"there already: {key_text(there)}; use upsert to replace it"
         return self._database.fail(reason)
+
+
+def _put_scores(
+    connection: sa.Connection, named: NamedKey, key: OutcomeKey, given: Sequence[Score]
+) -> None:
+    mine = sa.and_(*(outcomes.c[n] == v for n, v in zip(KEY, key, strict=True)))
+    error = connection.execute(sa.select(outcomes.c.error).where(mine)).first()
+    if error is None or error[0] is not None:
+        what = "there is no outcome" if error is None else "a failed call has no scores:"
+        msg = f"{what} {key_text(named)}"
+        raise StoreError(msg)
+    force = {s.name: s.value for s in given if s.name in {"performance", "llm_judge"}}
+    if force:
+        connection.execute(outcomes.update().where(mine).values(force))
+    for row in records.score_rows(given, key):
+        same = [scores.c[n] == row[n] for n in (*KEY, "name", "scorer", "version")]
+        connection.execute(scores.delete().where(*same))
+        connection.execute(scores.insert().values(row))
 
 
 def _delete(connection: sa.Connection, keys: list[OutcomeKey]) -> None:
