@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from fusionfactory.encoders.cached import CachedEncoder
-from fusionfactory.encoders.wire import Endpoint, check_url
+from fusionfactory.encoders.wire import Endpoint
+from fusionfactory.endpoints import check_url
 from fusionfactory.errors import InputError
 
 if TYPE_CHECKING:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import base64
-import email.utils
 import http.client
 import json
-import os
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
+from fusionfactory.endpoints import asked_wait_s, check_url, one_line, read_key, status_hint
 from fusionfactory.errors import EncoderError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from email.message import Message
 
     from fusionfactory.types import FloatArray
 
-__all__ = ["Endpoint", "check_url"]
+__all__ = ["Endpoint"]
 
 _LONGEST_WAIT_S = 60.0
 _SHOWN = 300
@@ -65,7 +62,7 @@ class Endpoint:
             except urllib.error.HTTPError as error:
                 with error:
                     why = self._explain(error)
-                    wait_s = _retry_after_s(error.headers)
+                    wait_s = asked_wait_s(error.headers.get)
                 if attempt >= self.retries or not (error.code == 429 or error.code >= 500):
                     raise EncoderError(why) from None
             except (OSError, http.client.HTTPException) as error:
@@ -88,11 +85,10 @@ class Endpoint:
         return request
 
     def _key(self) -> str:
-        key = os.environ.get(self.api_key_env, "").strip()
-        if not (key.isascii() and key.isprintable()):
-            msg = f"${self.api_key_env} holds characters that no key has"
-            raise EncoderError(msg)
-        return key
+        try:
+            return read_key(self.api_key_env)
+        except InputError as error:
+            raise EncoderError(error.message) from None
 
     def _url(self) -> str:
         return f"{self.base_url.rstrip('/')}/embeddings"
@@ -102,49 +98,14 @@ class Endpoint:
             body = error.read(16_384).decode(errors="replace")
         except (OSError, http.client.HTTPException):
             body = ""
-        key = self._key()
-        # Some endpoints repeat the key that they refuse. Cut after it is gone, lest half remains.
-        body = " ".join((body.replace(key, "***") if key else body).split())[:_SHOWN]
-        hint = f" (is ${self.api_key_env} set to a valid key?)" if error.code in {401, 403} else ""
-        return f"{self._url()} answered {error.code}{hint}: {body}"
-
-
-def check_url(base_url: str) -> None:
-    """Refuses what is no plain URL; it is saved and shown, so it may hold no password and no query.
-
-    Raises:
-        InputError: The URL cannot be used. It is not repeated, as it may hold a secret.
-    """
-    try:
-        url = urlsplit(base_url)
-        plain = url.scheme in {"http", "https"} and url.hostname and url.port != 0
-    except ValueError:
-        plain = False
-    if not plain:
-        msg = "expected an http or https URL such as https://api.openai.com/v1"
-        raise InputError(msg, field="base_url")
-    if "@" in url.netloc or url.query or url.fragment:
-        msg = "the URL may hold no password and no query: name the key's variable in api_key_env"
-        raise InputError(msg, field="base_url")
+        hint = status_hint(error.code, self.api_key_env)
+        return f"{self._url()} answered {error.code}{hint}: {one_line(body, self._key())}"
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Refuses redirects: they would turn a POST into a GET."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
-        return None
-
-
-def _retry_after_s(headers: Message) -> float | None:
-    """Seconds of a Retry-After header, which holds a number or a date."""
-    value = headers.get("Retry-After")
-    if value is None:
-        return None
-    if value.strip().replace(".", "", 1).isdecimal():
-        return float(value)
-    try:
-        return max(email.utils.parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
-    except ValueError:
         return None
 
 
