@@ -1,0 +1,145 @@
+"""The scorer of multiple choice: FusionBench's `em_mc`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from fusionfactory.errors import TaskError
+from fusionfactory.scorers.base import verdict
+from fusionfactory.scorers.extract import final_answer, spoken
+from fusionfactory.scorers.reasons import EMPTY, excerpt, targets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fusionfactory.types import Query, Score
+
+__all__ = ["MultipleChoice", "option_letters"]
+
+_LETTERS = "ABCDEFGHIJ"
+_OPTION = re.compile(r"(?:^|(?<=\s))\(?([A-J])[).:]\s", re.MULTILINE)
+_FOLLOWS = (
+    r"(?![\w'’])(?!\s+(?!because|since|as\b|for\b|which|and\b|or\b|but\b|based|due\b|is\b)[a-z])"
+)
+"""Nothing that makes `A` or `I` an English word: no letter, no apostrophe, no lower-case word."""
+_WRAP = r"[\s*_`\"'“‘:$]*+(?:\\(?:boxed|text|textbf|mathrm|mathbf)\{)*+[\s*_`\"'“‘$]*+"
+_LEAD = (
+    r"\b(?:[Aa]nswer|ANSWER)\b[*_]*(?: to [^.:\n]{1,80}?| choice| option| letter)?[*_]*\s*"
+    r"(?:\b(?:is|was|would be|should be|must be)\b|[:=])"
+    r"(?:\s*(?:most likely|therefore|thus|clearly))?"
+    r"|\b(?:[Cc]orrect|[Rr]ight|[Bb]est) (?:option|choice|letter|one|statement) (?:is|would be)"
+    r"|\b[Ii] (?:would )?(?:choose|pick|select|go with)\b"
+)
+_NOUN = r"(?:(?:[Oo]ption|[Cc]hoice|[Ll]etter|[Aa]nswer)\b)?"
+_STATED = re.compile(
+    rf"(?:{_LEAD}){_WRAP}{_NOUN}{_WRAP}(?:[(\[{{]\s*(?P<wrapped>[A-Ja-j])\s*[)\]}}]|(?P<bare>[A-J]){_FOLLOWS})"
+)
+_CHOSEN = re.compile(
+    r"\b[Oo]ption\s*[*_(\[\"']*(?P<letter>[A-J])[*_)\]\"']*\s*"
+    r"(?:is|seems|appears to be)\s*(?:the\s*)?(?:most\s*)?"
+    r"(?:correct|right|best|true|answer|likely|accurate|appropriate)"
+)
+_LOOSE = re.compile(
+    rf"\(\s*([A-Ja-j])\s*\)|\*\*\s*\(?([A-J])[).:]?\s*(?:\*\*|(?=[A-Z][a-z]))"
+    rf"|\b[Oo]ption\s+\(?([A-J]){_FOLLOWS}|^[ \t]*([A-J])\)\s",
+    re.MULTILINE,
+)
+_ALONE = re.compile(
+    rf"[\s*_`\"'“”‘’$.]*+(?:\\(?:text|textbf|mathrm|mathbf)\{{)?{_NOUN}[\s*_`\"'“‘$]*+"
+    r"(?:[(\[{]?\s*(?P<bare>[A-Ja-j])\s*+[)\]}]?[\s*_`\"'”’$.,;:!]*+$"
+    r"|[(\[]\s*(?P<wrapped>[A-Ja-j])\s*[)\]]|(?P<listed>[A-J])\s?[).:](?!\w))"
+)
+
+
+class MultipleChoice:
+    """Whether the option letter that a response chooses, the last one, is the key.
+
+    Read in this order, the first kind that is there: the letter in a marked final answer (see
+    `extract`); "answer is (A)", "Answer: A", "correct option is A", "option A is correct"; the
+    whole response or its last line, if that is a letter; `(A)`, `**A**`, `A)`, "option A"
+    anywhere. Lower case counts in brackets or alone. The words "A" and "I" are no letters, and
+    neither is a letter that the query does not offer.
+    """
+
+    name = "multiple_choice"
+    version = "1"
+
+    def score(self, query: Query, response: str) -> Score:
+        """1.0 for the right option.
+
+        Raises:
+            TaskError: The query has no target, or it starts with no option letter.
+        """
+        keys = [_key(query, target) for target in targets(query)]
+        if not response.strip():
+            return verdict(self, 0, EMPTY)
+        listed = option_letters(query.text)
+        offered = listed if set(keys) <= set(listed) else _LETTERS
+        letter = _chosen(response, offered)
+        if letter is None:
+            return verdict(
+                self, 0, f"no option letter found in {excerpt(final_answer(response).text)}"
+            )
+        if letter in keys:
+            return verdict(self, 1)
+        return verdict(self, 0, f"read {letter}, expected {keys[0]}")
+
+
+def option_letters(text: str) -> str:
+    """The letters of the options that a question lists, `ABCD`; empty if it lists none."""
+    listed = set(_OPTION.findall(text))
+    run = ""
+    for letter in _LETTERS:
+        if letter not in listed:
+            break
+        run += letter
+    return run if len(run) > 1 else ""
+
+
+def _key(query: Query, target: str) -> str:
+    match = _ALONE.match(target)
+    if match is None:
+        msg = f"query {query.id!r}: its target {target!r} is no option letter, expected A to J"
+        raise TaskError(msg, field="target")
+    return _letter(match)
+
+
+def _letter(match: re.Match[str]) -> str:
+    return next(group for group in match.groups() if group).upper()
+
+
+def _chosen(response: str, offered: str) -> str | None:
+    for letters in (_marked(response), _stated(response), _last_line(response), _loose(response)):
+        found = [letter for letter in letters if letter in offered]
+        if found:
+            return found[-1]
+    return None
+
+
+def _marked(response: str) -> Iterator[str]:
+    answer = final_answer(response)
+    if answer.explicit:
+        match = _ALONE.match(answer.text)
+        if match:
+            yield _letter(match)
+
+
+def _stated(response: str) -> Iterator[str]:
+    text = spoken(response)
+    matches = [*_STATED.finditer(text), *_CHOSEN.finditer(text)]
+    for match in sorted(matches, key=re.Match.start):
+        yield _letter(match)
+
+
+def _last_line(response: str) -> Iterator[str]:
+    answer = final_answer(response)
+    if answer.form == "line":
+        match = _ALONE.match(answer.text)
+        if match:
+            yield _letter(match)
+
+
+def _loose(response: str) -> Iterator[str]:
+    for match in _LOOSE.finditer(spoken(response)):
+        yield _letter(match)
