@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
-from fusionfactory.sandbox.base import Limits, Run
+from fusionfactory.sandbox.base import DEFAULT_LIMITS, Limits, Run, Sandbox, Verdict
+from fusionfactory.sandbox.batch import run_many
+from fusionfactory.sandbox.probe import find_sandbox, make_sandbox
 
-__all__ = ["Limits", "Run"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Limits",
+    "Run",
+    "Sandbox",
+    "Verdict",
+    "find_sandbox",
+    "make_sandbox",
+    "run_many",
+]
