@@ -10,10 +10,19 @@ from fusionfactory.clients.base import ChatReply, ChatRequest, Client, Message
 if TYPE_CHECKING:
     from fusionfactory.clients.endpoint import EndpointClient
     from fusionfactory.clients.limits import Limiter
+    from fusionfactory.clients.replay import ReplayClient
 
-__all__ = ["ChatReply", "ChatRequest", "Client", "EndpointClient", "Limiter", "Message"]
+__all__ = [
+    "ChatReply",
+    "ChatRequest",
+    "Client",
+    "EndpointClient",
+    "Limiter",
+    "Message",
+    "ReplayClient",
+]
 
-_LATE = {"EndpointClient": "endpoint", "Limiter": "limits"}
+_LATE = {"EndpointClient": "endpoint", "Limiter": "limits", "ReplayClient": "replay"}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  a class

@@ -109,7 +109,7 @@ class EndpointClient:
 
         Raises:
             CallError: It failed for good, or as often as it may.
-            InputError: The request is no JSON or asks for a stream.
+            InputError: The request is no JSON or asks for a stream, or the key is malformed.
             UnsupportedError: The client was used in another event loop.
         """
         body = _body(request)
@@ -158,10 +158,7 @@ class EndpointClient:
     def _connect(self) -> aiohttp.ClientSession:
         import aiohttp
 
-        try:
-            key = read_key(self.api_key_env)
-        except InputError as error:
-            raise CallError(error.message) from None
+        key = read_key(self.api_key_env)
         self._source = Source(self._source.url, self.api_key_env, key)
         self._proxy = _proxy(self.base_url)
         authorization = {"Authorization": f"Bearer {key}"} if key else {}
