@@ -26,6 +26,7 @@ __all__ = [
     "QUERY_COLUMNS",
     "OutcomeTable",
     "TableSplit",
+    "normal_texts",
 ]
 
 CELLS = ("quality", "judge", "cost_usd", "input_tokens", "output_tokens", "latency_s")
@@ -400,6 +401,12 @@ class OutcomeTable:
                 digest.update(np.array([len(text) for text in encoded], dtype=np.int64).tobytes())
                 digest.update(b"".join(encoded))
         return digest.hexdigest()
+
+
+def normal_texts(texts: Sequence[str]) -> list[str]:
+    """The texts as `OutcomeTable.groups` compares them: without case and punctuation."""
+    frame = pl.DataFrame({"query": list(texts)}, schema={"query": pl.String})
+    return frame.select(_normal_text(_COARSE).alias("text"))["text"].to_list()
 
 
 _COARSE = r"[^\p{L}\p{N}]+"

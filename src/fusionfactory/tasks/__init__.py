@@ -5,8 +5,28 @@ from __future__ import annotations
 from fusionfactory.errors import TaskError
 from fusionfactory.registry import Registry
 from fusionfactory.tasks.base import THINK, Example, Task
+from fusionfactory.tasks.generated import GENERATED, GeneratedTask, generate
+from fusionfactory.tasks.own import OwnTask, plain_task
+from fusionfactory.tasks.sampling import Draw, draw, paper_sizes, sample
+from fusionfactory.tasks.sources import load_examples
 
-__all__ = ["TASKS", "THINK", "Example", "Task", "make_task"]
+__all__ = [
+    "GENERATED",
+    "TASKS",
+    "THINK",
+    "Draw",
+    "Example",
+    "GeneratedTask",
+    "OwnTask",
+    "Task",
+    "draw",
+    "generate",
+    "load_examples",
+    "make_task",
+    "paper_sizes",
+    "plain_task",
+    "sample",
+]
 
 _PACKAGE = "fusionfactory.tasks"
 TASKS = Registry(

@@ -20,7 +20,10 @@ from fusionfactory.tasks.rows import identity, text
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["GENERATED", "GeneratedTask", "generate"]
+__all__ = ["GENERATED", "POOL", "GeneratedTask", "generate"]
+
+POOL = 1000
+"""How many questions stand for the whole of a generated task."""
 
 _MAX_TRIES = 20
 _FAMILY = (

