@@ -33,7 +33,9 @@ _LEAD = (
 )
 _NOUN = r"(?:(?:[Oo]ption|[Cc]hoice|[Ll]etter|[Aa]nswer)\b)?"
 _STATED = re.compile(
-    rf"(?:{_LEAD}){_WRAP}{_NOUN}{_WRAP}(?:[(\[{{]\s*(?P<wrapped>[A-Ja-j])\s*[)\]}}]|(?P<bare>[A-J]){_FOLLOWS})"
+    rf"(?:{_LEAD}){_WRAP}{_NOUN}{_WRAP}"
+    rf"(?:[(\[{{]\s*(?P<wrapped>[A-Ja-j])\s*[)\]}}]|(?P<bare>[A-J])(?!, ?[A-J]\b){_FOLLOWS}"
+    r"|(?P<several>[(\[{]\s*[A-J]\s*(?:,|and\b|or\b|&)[^)\]}\n]{0,40}[)\]}]|[A-J], ?[A-J]\b))"
 )
 _CHOSEN = re.compile(
     r"\b[Oo]ption\s*[*_(\[\"']*(?P<letter>[A-J])[*_)\]\"']*\s*"
@@ -41,10 +43,10 @@ _CHOSEN = re.compile(
     r"(?:correct|right|best|true|answer|likely|accurate|appropriate)"
 )
 _LOOSE = re.compile(
-    rf"\(\s*([A-Ja-j])\s*\)|\*\*\s*\(?([A-J])[).:]?\s*(?:\*\*|(?=[A-Z][a-z]))"
-    rf"|\b[Oo]ption\s+\(?([A-J]){_FOLLOWS}|^[ \t]*([A-J])\)\s",
-    re.MULTILINE,
+    rf"(?<!\w)\(\s*([A-J])\s*\)|\(([a-j])\)[\s.*]*\Z|\*\*\s*\(?([A-J])[).:]?\s*(?:\*\*|(?=[A-Z][a-z]))"
+    rf"|\b[Oo]ption\s+\(?([A-J]){_FOLLOWS}|\b(?:is|are|was|were|be|called|as|except):?\s+\**([A-J])[).](?:\s|\*|$)"
 )
+_LISTED = re.compile(r"^[ \t*]*\(?([A-J])[).:][*\s]", re.MULTILINE)
 _ALONE = re.compile(
     rf"[\s*_`\"'“”‘’$.]*+(?:\\(?:text|textbf|mathrm|mathbf)\{{)?{_NOUN}[\s*_`\"'“‘$]*+"
     r"(?:[(\[{]?\s*(?P<bare>[A-Ja-j])\s*+[)\]}]?[\s*_`\"'”’$.,;:!]*+$"
@@ -57,9 +59,10 @@ class MultipleChoice:
 
     Read in this order, the first kind that is there: the letter in a marked final answer (see
     `extract`); "answer is (A)", "Answer: A", "correct option is A", "option A is correct"; the
-    whole response or its last line, if that is a letter; `(A)`, `**A**`, `A)`, "option A"
-    anywhere. Lower case counts in brackets or alone. The words "A" and "I" are no letters, and
-    neither is a letter that the query does not offer.
+    whole response or its last line, if that is a letter; the one option that lines start with,
+    `A. ...`; `(A)`, `**A**`, "option A" anywhere. Lower case counts alone, in marks and in
+    brackets at the end. The words "A" and "I" are no letters, and neither is a letter that the
+    query does not offer. "(A, C)" is no choice.
     """
 
     name = "multiple_choice"
@@ -106,14 +109,16 @@ def _key(query: Query, target: str) -> str:
 
 
 def _letter(match: re.Match[str]) -> str:
-    return next(group for group in match.groups() if group).upper()
+    """The letter of a match, upper case; empty where several are named at once."""
+    named = next(group for group in match.groups() if group).upper()
+    return named if len(named) == 1 else ""
 
 
 def _chosen(response: str, offered: str) -> str | None:
-    for letters in (_marked(response), _stated(response), _last_line(response), _loose(response)):
-        found = [letter for letter in letters if letter in offered]
+    for read in (_marked, _stated, _last_line, _listed, _loose):
+        found = [letter for letter in read(response) if letter in offered]
         if found:
-            return found[-1]
+            return found[-1] or None
     return None
 
 
@@ -136,8 +141,15 @@ def _last_line(response: str) -> Iterator[str]:
     answer = final_answer(response)
     if answer.form == "line":
         match = _ALONE.match(answer.text)
-        if match:
+        if match and not match["listed"]:
             yield _letter(match)
+
+
+def _listed(response: str) -> Iterator[str]:
+    """The option that a line repeats, unless several are gone through."""
+    letters = set(_LISTED.findall(spoken(response)))
+    if len(letters) == 1:
+        yield from letters
 
 
 def _loose(response: str) -> Iterator[str]:

@@ -11,7 +11,8 @@ Marks are looked for in this order, and of equal marks the last one counts:
 4. No mark: the last line that is not empty.
 
 What a mark holds is unwrapped again: `<answer>\boxed{A}</answer>` is `A`. What a model thought
-before `</think>` is not its response, unless nothing follows.
+before `</think>` is not its response, unless nothing follows; nor is what a model without a stop
+adds after its answer: a line `Question: ...` with a further question of its own.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ _PHRASE = re.compile(
     r"(?:\b(?:is|was|would be|should be)\b|[:=])(?![ \t]*not\b)[ \t]*:?[*_]*[ \t]*",
     re.IGNORECASE,
 )
+_QUESTION = re.compile(r"\n[ \t]*(?:Question|Q)(?: ?\d{1,4})?:")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*$", re.MULTILINE)
 _ESCAPE = re.compile(r'(?:\\u[0-9a-fA-F]{4})+|\\(?:n(?![a-z])|t(?![a-z])|["\\/])')
 _BRACE = re.compile(r"(?<!\\)(?:\\\\)*[{}]")
@@ -69,15 +71,19 @@ class FinalAnswer:
 
 
 def spoken(response: str) -> str:
-    """The response without what was thought before `</think>`, unless nothing follows."""
+    """The response without earlier thoughts and without further questions after its answer."""
     after = response.rpartition("</think>")[2]
-    return after if after.strip() else response
+    text = after if after.strip() else response
+    further = _QUESTION.search(text)
+    if further is not None and _mark(text[: further.start()]) is not None:
+        return text[: further.start()]
+    return text
 
 
 def final_answer(response: str) -> FinalAnswer:
     """What the response states as its answer, by the rule of this module."""
     text = spoken(response)
-    found = _structured(text) or _phrase(text)
+    found = _mark(text)
     if found is None:
         lines = [line for line in _FENCE.sub("", text).splitlines() if line.strip()]
         return FinalAnswer(lines[-1].strip() if lines else "", "line")
@@ -87,6 +93,10 @@ def final_answer(response: str) -> FinalAnswer:
             break
         found = FinalAnswer(inner.text, found.form)
     return FinalAnswer(found.text.strip(), found.form)
+
+
+def _mark(text: str) -> FinalAnswer | None:
+    return _structured(text) or _phrase(text)
 
 
 def _structured(text: str) -> FinalAnswer | None:

@@ -1,0 +1,179 @@
+r"""The scorer of mathematical expressions: MATH's metric, by the package math-verify.
+
+Compared is the final answer of the response (see `extract`: `\boxed{}` before all), with the
+target or what its own `\boxed{}` holds. Equal texts and plain numbers are decided here, the latter
+by the rule of `number`; all else goes to math-verify in a process of its own that outlives the
+call, because its own time limit works in the main thread only.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import deque
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from fusionfactory.errors import MissingExtraError, UnsupportedError
+from fusionfactory.scorers.base import verdict
+from fusionfactory.scorers.extract import final_answer
+from fusionfactory.scorers.number import numerals, same_number
+from fusionfactory.scorers.reasons import EMPTY, excerpt, targets
+
+if TYPE_CHECKING:
+    from fusionfactory.scorers.number import Numeral
+    from fusionfactory.types import Query, Score
+
+__all__ = ["Math"]
+
+_LONGEST = 1000
+_PLAIN = re.compile(r"[-+\d.,/ \u2212]+|-?\\[dt]?frac\{\d+\}\{\d+\}")
+_DECORATION = re.compile(r"\\(?:left|right|displaystyle|,|!|;|:|\(|\)|\[|\])|[$\s]")
+_TEXT = re.compile(r"\\(?:text|mbox|textbf|mathrm)\{([^{}]*)\}")
+
+
+class Math:
+    """Whether the final answer is the same expression as the target.
+
+    Args:
+        limit_s: Seconds after which one comparison is given up, and the answer wrong.
+
+    Raises:
+        MissingExtraError: math-verify is not installed.
+    """
+
+    name = "math"
+    version = "1"
+
+    def __init__(self, limit_s: float = 5.0) -> None:
+        if find_spec("math_verify") is None:
+            raise MissingExtraError("The math scorer", "math")  # noqa: EM101
+        self.limit_s = limit_s
+
+    def score(self, query: Query, response: str) -> Score:
+        """1.0 for the same expression.
+
+        Raises:
+            TaskError: The query has no target.
+            UnsupportedError: The process for math-verify does not start.
+        """
+        gold = [final_answer(target).text if "\\boxed" in target else target.strip()
+                for target in targets(query)]  # fmt: skip
+        if not response.strip():
+            return verdict(self, 0, EMPTY)
+        read = final_answer(response).text
+        problem = f"read {excerpt(read)}, expected {excerpt(gold[0])}"
+        for target in gold:
+            if _bare(target) in {_bare(read), _bare(response)}:
+                return verdict(self, 1)
+            numbers = _number(target), _number(read)
+            if numbers[0] and numbers[1]:
+                equal: bool | None = same_number(numbers[1], numbers[0])
+            else:
+                equal, failure = _ask(target, read, self.limit_s)
+                problem = failure or problem
+            if equal:
+                return verdict(self, 1)
+        return verdict(self, 0, problem)
+
+
+def _bare(text: str) -> str:
+    r"""An expression without what does not change it, such as spaces, `$` and `\left`."""
+    plain = _DECORATION.sub("", _TEXT.sub(r"\1", text)).rstrip(".")
+    return plain.replace("dfrac", "frac").replace("tfrac", "frac")
+
+
+def _number(text: str) -> Numeral | None:
+    plain = text.strip("$ ").rstrip(".")
+    if _PLAIN.fullmatch(plain) is None:
+        return None
+    found = numerals(plain)
+    return found[0] if len(found) == 1 else None
+
+
+class _Worker:
+    """A running `math_worker`."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "fusionfactory.scorers.math_worker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            encoding="utf-8", env=os.environ | {"PYTHONPATH": path},
+        )  # fmt: skip
+        if self._read() != "ready\n":
+            self.close()
+            msg = (
+                f"the process for math-verify did not start (exit code {self._process.returncode}):"
+                " try `python -m fusionfactory.scorers.math_worker`"
+            )
+            raise UnsupportedError(msg)
+
+    def ask(self, gold: str, read: str, limit_s: float) -> bool | None:
+        """Whether the two are equal; None if the process ended over it."""
+        stdin = self._process.stdin
+        if stdin is None:
+            return None
+        job = {"gold": gold[-_LONGEST:], "read": read[-_LONGEST:], "limit_s": limit_s}
+        try:
+            stdin.write(json.dumps(job) + "\n")
+            stdin.flush()
+        except BrokenPipeError:
+            return None
+        line = self._read()
+        return bool(json.loads(line)["equal"]) if line else None
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.wait()
+
+    def _read(self) -> str:
+        stdout = self._process.stdout
+        return stdout.readline() if stdout is not None else ""
+
+
+_IDLE: deque[_Worker] = deque()
+"""The workers of all scorers that no thread is using; a process that was forked off starts own."""
+
+
+def _ask(gold: str, read: str, limit_s: float) -> tuple[bool | None, str | None]:
+    """Whether the two are equal, and what went wrong where there is no telling."""
+    worker = _take()
+    started = time.monotonic()
+    equal = worker.ask(gold, read, limit_s)
+    if equal is not None:
+        _IDLE.append(worker)
+        return equal, None
+    worker.close()
+    if time.monotonic() - started >= limit_s:
+        return None, f"math-verify exceeded {limit_s:g} s"
+    return None, f"math-verify failed on {excerpt(read)}"
+
+
+def _take() -> _Worker:
+    while _IDLE:
+        try:
+            worker = _IDLE.pop()
+        except IndexError:  # another thread was faster
+            break
+        if worker.owner == os.getpid():
+            return worker
+    return _Worker()
+
+
+@atexit.register
+def _close_all() -> None:
+    while _IDLE:
+        worker = _IDLE.pop()
+        if worker.owner == os.getpid():
+            worker.close()
