@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["INSTRUCTION", "choice", "labelled", "shuffled"]
 
-INSTRUCTION = (
-    "Choose the right option. End your answer with its letter in parentheses, for example (A)."
-)
+INSTRUCTION = "Choose the right option. End your answer with its letter in parentheses."
 
 
 def choice(
