@@ -165,11 +165,11 @@ def _check(calls: Sequence[Call], clients: Mapping[str, Client], budget_usd: flo
             raise ConfigError(msg, field="endpoint")
     if budget_usd is None:
         return
-    for price in {call.price for call in calls}:
+    for price, model in {(call.price, call.request.model) for call in calls}:
         if not price.known:
             msg = (
-                f"a budget needs the price of every model, and {price.model!r} is not in the price "
-                "list: set input_price and output_price of it, or run without a budget"
+                f"a budget needs the price of every model, and that of {model!r} is unknown: set "
+                "its input_price and output_price, or run without a budget"
             )
             raise ConfigError(msg, field="budget_usd")
 
@@ -296,9 +296,11 @@ class _Run(Generic[C]):
         self._news.set()
 
     async def _write(self) -> None:
-        while True:
+        last = False
+        while not last:
             await self._news.wait()
             self._news.clear()
+            last = self._closing
             batch, self._arrived = self._arrived, []
             if batch:
                 await asyncio.to_thread(self._sink, batch)
@@ -308,8 +310,6 @@ class _Run(Generic[C]):
                 progress.spent_usd += sum(answer.cost_usd or 0.0 for answer in batch)
                 progress.unpriced += sum(answer.cost_usd is None for answer in batch)
                 self._report(progress)
-            elif self._closing:
-                return
 
 
 @contextmanager

@@ -69,14 +69,20 @@ store = "runs.db"
 # instruction = "Answer in one sentence."
 
 [collect]
-# Questions of each task, drawn by the seed; a question is never in both.
-train = 50
-test = 20
+# Questions of each task, drawn by the seed; none is in both. Unset: FusionBench's sizes, or all
+# there are.
+# train = 50
+# test = 20
 seed = 0
+# Answers per question and arm.
+samples = 1
+# No call starts once all of them have cost this much.
 # budget_usd = 5.0
 
 [judge]
+# Who judges: a model from above.
 # model = "gpt-4o"
+# budget_usd = 5.0
 
 [evaluate]
 # Routers to compare; `fusionfactory evaluate --help` lists them.

@@ -45,13 +45,13 @@ class CallPrice:
     """What a call of one model costs: by the prices given here, or else by genai-prices.
 
     Attributes:
-        model: The name under which genai-prices may know the model.
+        model: The name under which genai-prices may know the model; None where no list counts.
         provider: Its provider there, where the name alone is ambiguous: `openai`, `groq`, ...
         input_price: USD per million input tokens; overrides the price list, with `output_price`.
         output_price: USD per million output tokens.
     """
 
-    model: str
+    model: str | None
     provider: str | None = None
     input_price: float | None = None
     output_price: float | None = None
@@ -95,6 +95,8 @@ class CallPrice:
         return (input_tokens * prices[0] + output_tokens * prices[1]) * PER_MILLION
 
     def _listed(self, input_tokens: int, output_tokens: int, cached: int = 0) -> float | None:
+        if self.model is None:
+            return None
         from genai_prices import Usage, calc_price
 
         usage = Usage(

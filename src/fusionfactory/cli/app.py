@@ -19,6 +19,8 @@ _VERBS = {
     "demo": "Run the whole loop on the bundled log.",
     "init": "Write a commented fusionfactory.toml.",
     "import": "Read other tools' logs and tables.",
+    "collect": "Ask many models many questions, into a store.",
+    "score": "Score the answers in a store.",
     "evaluate": "Fit and compare routers on a table of outcomes.",
     "fit": "Fit one router and save it.",
     "test": "Test a saved router on held-out outcomes.",
@@ -56,7 +58,8 @@ def cli(ctx: click.Context, config: Path | None) -> None:
 
     Start with: fusionfactory demo
     """
-    ctx.default_map = read_config(config).default_map()
+    ctx.obj = read_config(config)
+    ctx.default_map = ctx.obj.default_map()
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,226 @@
+"""From the settings to what is run: questions, clients, and a call for every arm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from fusionfactory.clients import ChatRequest
+from fusionfactory.collect import ArmCall, interleaved
+from fusionfactory.errors import ConfigError
+from fusionfactory.pricing import CallPrice
+from fusionfactory.tasks import make_task
+from fusionfactory.tasks.own import OwnTask, plain_task
+from fusionfactory.tasks.sampling import sample
+from fusionfactory.tasks.sources import load_examples
+from fusionfactory.types import Arm
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from fusionfactory.clients import Client
+    from fusionfactory.config import Config, EndpointSettings, ModelSettings, TaskSettings
+    from fusionfactory.tasks import Task
+    from fusionfactory.types import Query
+
+__all__ = [
+    "call_price",
+    "choose",
+    "endpoint_name",
+    "make_clients",
+    "plan_calls",
+    "questions",
+    "tasks_by_name",
+]
+
+Settings = TypeVar("Settings", "ModelSettings", "TaskSettings")
+
+
+def choose(kind: str, given: Sequence[Settings], names: Collection[str]) -> list[Settings]:
+    """Those settings that are named, in the order of the file; all where none is named.
+
+    Args:
+        kind: `model` or `task`, for the message.
+        given: What the settings file holds.
+        names: What was asked for.
+
+    Raises:
+        ConfigError: A name is not in the settings, or two settings have one name.
+    """
+    known = [item.name for item in given]
+    twice = next((name for name in known if known.count(name) > 1), None)
+    if twice is not None:
+        msg = f"{twice!r} stands twice in the settings"
+        raise ConfigError(msg, field=f"{kind}s")
+    for name in names:
+        if name not in known:
+            has = ", ".join(known) or "none"
+            msg = f"no {kind} {name!r} in the settings; known: {has}"
+            raise ConfigError(msg, field=kind)
+    return [item for item in given if not names or item.name in names]
+
+
+def tasks_by_name(settings: Iterable[TaskSettings]) -> dict[str, Task]:
+    """The task of each setting: a known one, or the user's own."""
+    return {item.name: _own(item).task if item.path else make_task(item.name) for item in settings}
+
+
+def questions(
+    settings: Iterable[TaskSettings],
+    *,
+    train: int | None = None,
+    test: int | None = None,
+    seed: int = 0,
+) -> list[Query]:
+    """The questions of all tasks, drawn by seed, with the tasks in turn.
+
+    Args:
+        settings: Tasks with their sources; their own `train` and `test` count first.
+        train: Questions of each task for train; None as `tasks.sampling.draw` has it.
+        test: Likewise, for test.
+        seed: Of the draw.
+
+    Raises:
+        TaskError: A source cannot be read or holds a malformed question.
+        MissingExtraError: A source needs a package that is not installed.
+    """
+    found: list[Query] = []
+    for item in settings:
+        own = _own(item) if item.path else None
+        task = own.task if own else make_task(item.name)
+        examples = own.examples() if own else load_examples(task, item.source)
+        held_out = load_examples(task, item.test_source) if item.test_source else None
+        found += sample(
+            task,
+            examples,
+            test_examples=held_out,
+            train=train if item.train is None else item.train,
+            test=test if item.test is None else item.test,
+            seed=seed,
+        )
+    return interleaved(found)
+
+
+def _own(item: TaskSettings) -> OwnTask:
+    assert item.path is not None  # noqa: S101  checked by the settings
+    assert item.metric is not None  # noqa: S101  likewise
+    return OwnTask(
+        name=item.name,
+        path=item.path,
+        metric=item.metric,
+        question=item.question,
+        target=item.target,
+        id=item.id,
+        domain=item.domain,
+        instruction=item.instruction,
+        description=item.description,
+    )
+
+
+def endpoint_name(model: ModelSettings) -> str:
+    """Under which name `make_clients` has the model's client."""
+    return model.endpoint or f"gguf:{model.name}"
+
+
+def make_clients(config: Config, models: Iterable[ModelSettings]) -> dict[str, Client]:
+    """A client for every endpoint and every local model that is used.
+
+    Raises:
+        ConfigError: A model names an endpoint that the settings do not hold.
+        InputError: An endpoint's URL cannot be used.
+    """
+    known = {endpoint.name: endpoint for endpoint in config.endpoints}
+    clients: dict[str, Client] = {}
+    for model in models:
+        name = endpoint_name(model)
+        if name in clients:
+            continue
+        if model.gguf is not None:
+            from fusionfactory.clients.local import LocalClient
+
+            clients[name] = LocalClient(
+                model.gguf, context_tokens=model.context_tokens, threads=model.threads
+            )
+        elif name in known:
+            clients[name] = _endpoint_client(known[name])
+        else:
+            has = ", ".join(known) or "none"
+            msg = f"the model {model.name!r} names the endpoint {name!r}; known: {has}"
+            raise ConfigError(msg, field="models.endpoint")
+    return clients
+
+
+def _endpoint_client(settings: EndpointSettings) -> Client:
+    from fusionfactory.clients.endpoint import EndpointClient
+
+    return EndpointClient(
+        settings.base_url,
+        api_key_env=settings.api_key_env,
+        concurrency=settings.concurrency,
+        requests_per_minute=settings.requests_per_minute,
+        tokens_per_minute=settings.tokens_per_minute,
+        timeout_s=settings.timeout_s,
+        retries=settings.retries,
+        backoff_s=settings.backoff_s,
+    )
+
+
+def call_price(config: Config, model: ModelSettings) -> CallPrice:
+    """What a call of the model costs; a local one has a price only where the settings say so."""
+    listed = None if model.gguf else model.model or model.name
+    endpoint = next((item for item in config.endpoints if item.name == model.endpoint), None)
+    return CallPrice(
+        model.price_as or listed,
+        None if endpoint is None else endpoint.provider,
+        model.input_price,
+        model.output_price,
+    )
+
+
+def plan_calls(
+    config: Config,
+    models: Sequence[ModelSettings],
+    queries: Iterable[Query],
+    *,
+    tasks: Mapping[str, Task],
+    strategies: Collection[str] = (),
+    samples: int = 1,
+) -> list[ArmCall]:
+    """Every call, query by query, so that a run that is cut short has whole rows.
+
+    Args:
+        config: For the endpoints' providers.
+        models: What to ask, under each of their strategies.
+        queries: What is asked.
+        tasks: Name to task, for the prompts; a query of another task is asked as it stands.
+        strategies: Only these of the models' strategies; all where none is named.
+        samples: Answers per query and arm.
+
+    Raises:
+        ConfigError: None of the models has one of the strategies.
+        UnsupportedError: A strategy is no plain prompt.
+    """
+    arms = [
+        (model, strategy)
+        for model in models
+        for strategy in model.strategies
+        if not strategies or strategy in strategies
+    ]
+    if not arms:
+        msg = f"no model of the settings has a strategy {' or '.join(strategies)}"
+        raise ConfigError(msg, field="strategies")
+    prices = {model.name: call_price(config, model) for model in models}
+    calls = []
+    for query in queries:
+        task = tasks.get(query.task or "") or plain_task(query.task)
+        for model, strategy in arms:
+            request = ChatRequest(
+                model.model or model.name,
+                task.messages(query, strategy),
+                {**model.params, **model.strategy_params.get(strategy, {})},
+            )
+            arm = Arm(model.name, strategy, description=model.description)
+            calls += [
+                ArmCall(query, arm, request, endpoint_name(model), prices[model.name], number)
+                for number in range(samples)
+            ]
+    return calls
