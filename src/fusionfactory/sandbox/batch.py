@@ -39,10 +39,9 @@ def run_many(
     Raises:
         SandboxError: Code cannot be isolated here, or a run could not be started.
     """
-    workers = len(os.sched_getaffinity(0)) if workers is None else workers
-    if workers < 1:
+    if workers is not None and workers < 1:
         msg = f"{workers} is too few, expected at least 1"
         raise InputError(msg, field="workers")
     place = sandbox or find_sandbox()
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
         return list(pool.map(lambda pair: place.run_tests(*pair, limits=limits), pairs))
