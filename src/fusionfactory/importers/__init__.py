@@ -9,16 +9,19 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from fusionfactory.errors import ConfigError
+from fusionfactory.errors import ConfigError, FormatError
 from fusionfactory.importers.detection import detect
+from fusionfactory.importers.logs import LOGS
 from fusionfactory.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from fusionfactory.importers.logs.calls import Log
     from fusionfactory.table import OutcomeTable
 
-__all__ = ["IMPORTERS", "detect", "import_table"]
+__all__ = ["IMPORTERS", "LOGS", "detect", "import_log", "import_table"]
 
 _PACKAGE = "fusionfactory.importers"
 IMPORTERS = Registry(
@@ -32,6 +35,12 @@ IMPORTERS = Registry(
         "routerarena": f"{_PACKAGE}.routerarena:read",
         "llmrouterbench": f"{_PACKAGE}.llmrouterbench:read",
         "routellm": f"{_PACKAGE}.routellm:read",
+        "litellm": f"{_PACKAGE}.logs.litellm:read",
+        "langfuse": f"{_PACKAGE}.logs.langfuse:read",
+        "otel": f"{_PACKAGE}.logs.otel:read",
+        "openinference": f"{_PACKAGE}.logs.openinference:read",
+        "openai-chat": f"{_PACKAGE}.logs.openai_chat:read",
+        "openai-evals": f"{_PACKAGE}.logs.openai_evals:read",
         "generic": f"{_PACKAGE}.generic:read",
     },
 )
@@ -51,12 +60,42 @@ def import_table(format: str, path: str | Path, /, **options: object) -> Outcome
         FormatError: The content is malformed or of no known format.
     """
     name = detect(path) if format == "auto" else format
+    if name in LOGS.names():
+        return import_log(name, path, **options).table()
     read = IMPORTERS.load(name)
+    _check_options(name, read, options)
+    table: OutcomeTable = read(path, **options)
+    return table
+
+
+def import_log(format: str, path: str | Path, /, **options: object) -> Log:
+    """Reads a production log in full: failed calls, times, propensities and samples too.
+
+    Args:
+        format: A name of `LOGS`, or `auto` to guess it with `detect`.
+        path: What to read.
+        **options: Keyword options of the format's reader.
+
+    Raises:
+        UnknownNameError: No reader of that name.
+        ConfigError: The reader has no such option.
+        FormatError: The content is malformed or of no known format.
+    """
+    name = detect(path) if format == "auto" else format
+    read = LOGS.load(name)
+    _check_options(name, read, options)
+    try:
+        log: Log = read(path, **options)
+    except RecursionError:
+        msg = "is nested too deeply"
+        raise FormatError(msg, file=path) from None
+    return log
+
+
+def _check_options(name: str, read: Callable[..., object], options: Iterable[str]) -> None:
     known = [p for p in inspect.signature(read).parameters if p != "path"]
     for option in options:
         if option not in known:
             has = f"it has {', '.join(known)}" if known else "it has none"
             msg = f"the importer {name!r} has no such option; {has}"
             raise ConfigError(msg, field=option)
-    table: OutcomeTable = read(path, **options)
-    return table

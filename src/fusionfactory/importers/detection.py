@@ -7,8 +7,9 @@ from pathlib import Path
 import polars as pl
 
 from fusionfactory.errors import FormatError
-from fusionfactory.importers.files import read_frame, read_objects
+from fusionfactory.importers.files import read_frame, read_json, read_objects
 from fusionfactory.importers.fusionbench import HUB_PREFIX
+from fusionfactory.importers.logs.detection import MARKS, detect_columns, detect_record
 from fusionfactory.importers.routellm import score_columns
 from fusionfactory.importers.routerbench import COST_SUFFIX
 from fusionfactory.importers.wide import truth_as_number
@@ -54,18 +55,28 @@ def _detect_folder(path: Path) -> str | None:
         return "routerarena"
     if any(path.glob("*rout*.jsonl")):
         return "llmrouter"
-    lines = next(iter(sorted(path.glob("*.jsonl"))), None)
-    if lines is not None:
-        return _detect_json(lines)
-    nested = next(path.glob("**/*.json"), None)
-    return None if nested is None else _detect_json(nested)
+    for pattern in ("*.jsonl", "**/*.json", "**/*.jsonl"):
+        nested = next(iter(sorted(path.glob(pattern))), None)
+        if nested is not None:
+            return _detect_json(nested)
+    return None
 
 
 def _detect_json(path: Path) -> str | None:
     if _is_object(path):
-        return "llmrouterbench" if '"dataset_name"' in _head(path) else None
+        return "llmrouterbench" if '"dataset_name"' in _head(path) else _detect_document(path)
     _, item = next(iter(read_objects(path)), (0, {}))
-    return next((name for keys, name in _BY_KEYS if keys <= item.keys()), None)
+    found = (name for keys, name in _BY_KEYS if keys <= item.keys())
+    return next(found, None) or detect_record(item)
+
+
+def _detect_document(path: Path) -> str | None:
+    if not any(mark in _head(path) for mark in MARKS):
+        return None
+    document = read_json(path)
+    page = document.get("data")
+    first = page[0] if isinstance(page, list) and page else document
+    return detect_record(first) if isinstance(first, dict) else None
 
 
 def _is_object(path: Path) -> bool:
@@ -84,6 +95,8 @@ def _detect_columns(path: Path) -> str | None:
     names = set(frame.columns)
     if {"task_name", "query", "llm"} <= names:
         return "fusionbench"
+    if (log := detect_columns(names)) is not None:
+        return log
     if any(name.endswith(COST_SUFFIX) for name in names):
         return "routerbench"
     scores = score_columns(frame) if "prompt" in names else []

@@ -88,6 +88,17 @@ class Rows:
             path: What was read, for messages about the whole.
 
         Raises:
+            FormatError: There are no rows, a value is out of its range, or two rows fill one cell.
+        """
+        return OutcomeTable.from_long(self.long(path), source=self._origin(path))
+
+    def long(self, path: Path) -> pl.DataFrame:
+        """Everything added, in the columns of `layout.to_long`, in the order it was added.
+
+        Args:
+            path: What was read, for messages about the whole.
+
+        Raises:
             FormatError: There are no rows, or a value is out of its range.
         """
         if not self._rows:
@@ -99,10 +110,11 @@ class Rows:
                 for name, column in self._values.items()
             }
         )
-        origin = Origin(
-            path, pl.Series(self._files), pl.Series(self._rows), self._fields, FormatError
-        )
-        return build(frame, origin)
+        return to_long(frame, source=self._origin(path))
+
+    def _origin(self, path: Path) -> Origin:
+        files, rows = pl.Series(self._files), pl.Series(self._rows)
+        return Origin(path, files, rows, self._fields, FormatError)
 
 
 def _number(value: object) -> float | None:
