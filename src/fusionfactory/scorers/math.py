@@ -1,9 +1,11 @@
 r"""The scorer of mathematical expressions: MATH's metric, by the package math-verify.
 
 Compared is the final answer of the response (see `extract`: `\boxed{}` before all), with the
-target or what its own `\boxed{}` holds. Equal texts and plain numbers are decided here, the latter
-by the rule of `number`; all else goes to math-verify in a process of its own that outlives the
-call, because its own time limit works in the main thread only.
+target or what its own `\boxed{}` holds. Of prose counts what stands last: a formula between `$` or
+the like, or a number ("18 dollars"). `25√2/2`, `sqrt(2)`, `π` and `x²` are read as LaTeX. Equal
+texts and plain numbers are decided here, the latter by the rule of `number`; all else goes to
+math-verify in a process of its own that outlives the call, because its own time limit works in the
+main thread only.
 """
 
 from __future__ import annotations
@@ -33,6 +35,23 @@ __all__ = ["Math"]
 
 _LONGEST = 1000
 _PLAIN = re.compile(r"[-+\d.,/ \u2212]+|-?\\[dt]?frac\{\d+\}\{\d+\}")
+_SIGNS = str.maketrans(
+    {"\u2212": "-", "π": "\\pi ", "∞": "\\infty ", "×": "\\times ", "·": "\\cdot ", "°": "^\\circ ",
+     "≤": "\\le ", "≥": "\\ge ", "∪": "\\cup "}
+    | {sign: f"^{digit}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
+    | {sign: f"_{digit}" for digit, sign in enumerate("₀₁₂₃₄₅₆₇₈₉")}
+)  # fmt: skip
+_ROOT = re.compile(r"(?:√|(?<![\\a-z])sqrt) ?(?:\(([^()]{1,200})\)|(\d+|[a-z]))")
+_DOUBLED = re.compile(
+    r"\\\\(?=(?:[dt]?frac|sqrt|pi|text|left|right|cdot|times|infty|log|sin|cos)\b)"
+)
+_FORMULA = re.compile(r"\$([^$]+)\$|\\\(((?:[^\\]|\\[^)])+)\\\)|\\\[((?:[^\\]|\\[^\]])+)\\\]")
+_WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]+")
+_NAME = 2
+_ENDS = (".", "!", "$", ")", "]", "}", '"')
+_NAMES = frozenset(
+    ("sin", "cos", "tan", "sec", "csc", "cot", "log", "exp", "sqrt", "frac", "mod", "and")
+)
 _DECORATION = re.compile(r"\\(?:left|right|displaystyle|,|!|;|:|\(|\)|\[|\])|[$\s]")
 _TEXT = re.compile(r"\\(?:text|mbox|textbf|mathrm)\{([^{}]*)\}")
 
@@ -62,11 +81,10 @@ class Math:
             TaskError: The query has no target.
             UnsupportedError: The process for math-verify does not start.
         """
-        gold = [final_answer(target).text if "\\boxed" in target else target.strip()
-                for target in targets(query)]  # fmt: skip
+        gold = [_expression(target) for target in targets(query)]
         if not response.strip():
             return verdict(self, 0, EMPTY)
-        read = final_answer(response).text
+        read = _expression(response)
         problem = f"read {excerpt(read)}, expected {excerpt(gold[0])}"
         for target in gold:
             if _bare(target) in {_bare(read), _bare(response)}:
@@ -80,6 +98,25 @@ class Math:
             if equal:
                 return verdict(self, 1)
         return verdict(self, 0, problem)
+
+
+def _expression(text: str) -> str:
+    """The expression that a text states as its answer; the text itself if it holds none.
+
+    Of prose without a mark that breaks off, nothing is read.
+    """
+    answer = final_answer(text)
+    stated = answer.text.strip("*_` ").translate(_SIGNS)
+    stated = _DOUBLED.sub(r"\\", _ROOT.sub(r"\\sqrt{\1\2}", stated)).replace("√", "\\sqrt ")
+    if not any(len(word) > _NAME and word.lower() not in _NAMES for word in _WORD.findall(stated)):
+        return stated.strip("$ ")
+    if not answer.explicit and not stated.endswith(_ENDS):
+        return stated
+    formulas = list(_FORMULA.finditer(stated))
+    found = numerals(stated[formulas[-1].end() :] if formulas else stated)
+    if found:
+        return found[-1].text
+    return (formulas[-1][formulas[-1].lastindex or 0] if formulas else stated).strip()
 
 
 def _bare(text: str) -> str:
