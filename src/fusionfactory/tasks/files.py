@@ -96,7 +96,7 @@ def _csv(name: str, text: str) -> Iterator[Row]:
                 raise TaskError(msg, file=name, row=row)
             yield row, fields
     except csv.Error as error:
-        msg = f"is no CSV ({error})"
+        msg = f"cannot be read as CSV ({error}); JSONL and Parquet have no such limits"
         raise TaskError(msg, file=name, row=row + 1) from None
 
 

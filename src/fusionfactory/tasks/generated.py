@@ -100,13 +100,20 @@ def _plain(row: Mapping[str, Any], index: int) -> Example:
     return Example(identity(row, "id", question), question, answer)
 
 
+def _story(row: Mapping[str, Any], index: int) -> Example | None:
+    """Without the word problems whose numbers make no sense, such as a negative age."""
+    example = _plain(row, index)
+    return None if str(example.target).startswith("-") else example
+
+
 def _letters(row: Mapping[str, Any], index: int) -> Example | None:
     """Without the questions whose count depends on whether capitals count."""
     example = _plain(row, index)
     match = _LETTER.search(example.text)
-    if match is None or str(match[2].lower().count(match[1].lower())) != example.target:
+    if match is None:
         return None
-    return example
+    counts = {match[2].count(match[1]), match[2].lower().count(match[1].lower())}
+    return example if {str(count) for count in counts} == {example.target} else None
 
 
 def _hidden(row: Mapping[str, Any], index: int) -> Example | None:
@@ -200,7 +207,7 @@ COUNT_PRIMES = _task(
 )
 GSM_SYMBOLIC = _task(
     "gsm_symbolic", "number", NUMBER_INSTRUCTION,
-    "Grade school word problems made from templates with fresh names and numbers.",
+    "Grade school word problems made from templates with fresh names and numbers.", _story,
 )
 LEG_COUNTING = _task(
     "leg_counting", "number", NUMBER_INSTRUCTION,
