@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import pytest
+from pydantic import BaseModel
 
 from fusionfactory.cli import main
 from fusionfactory.cli.app import cli
@@ -115,6 +116,11 @@ def test_the_command_line_reports_a_wrong_file(
 
 # The template
 
+EXAMPLE_SETTINGS = (
+    "name", "base_url", "api_key_env", "concurrency", "requests_per_minute", "endpoint",
+    "strategies", "params", "gguf", "source", "path", "metric", "instruction",
+)  # fmt: skip
+
 
 def _defaults(verb: str) -> dict[str, Any]:
     command = cli.get_command(click.Context(cli), verb)
@@ -124,22 +130,65 @@ def _defaults(verb: str) -> dict[str, Any]:
 
 def test_the_template_states_the_defaults() -> None:
     settings = tomllib.loads(TEMPLATE)
-    assert Config.model_validate(settings).default_map() == {
+    store = settings.pop("store")
+    expected = {
         verb: {k: tuple(v) if isinstance(v, list) else v for k, v in section.items()}
         for verb, section in settings.items()
     }
-    evaluate, fit = _defaults("evaluate"), _defaults("fit")
+    for verb in ("collect", "score", "judge"):
+        expected.setdefault(verb, {})["store"] = store
+    assert Config.model_validate({**settings, "store": store}).default_map() == expected
+    evaluate, fit, collect = _defaults("evaluate"), _defaults("fit"), _defaults("collect")
     lists = {"router": [*BASE_ROUTERS, *PAPER], "scenario": list(DEFAULT_SCENARIOS)}
     numbers = {k: v for k, v in settings["evaluate"].items() if k not in lists}
     assert settings["evaluate"] == lists | numbers
     assert numbers == {name: evaluate[name] for name in numbers}
     assert settings["fit"] == {name: fit[name] for name in settings["fit"]}
+    assert {**settings["collect"], "store": None} == {
+        name: collect[name] for name in (*settings["collect"], "store")
+    }
     assert settings["route"] == {}
 
 
 def test_every_setting_is_an_option_and_stands_in_the_template() -> None:
-    for verb, section in Config.model_fields.items():
-        names = type(section.default).model_fields
-        assert names.keys() <= _defaults(verb).keys()
-        for name in names:
-            assert f"\n{name} = " in TEMPLATE or f"\n# {name} = " in TEMPLATE
+    for verb, section in Config():
+        if isinstance(section, BaseModel):
+            names = type(section).model_fields
+            assert names.keys() <= _defaults(verb).keys()
+            for name in names:
+                assert f"\n{name} = " in TEMPLATE or f"\n# {name} = " in TEMPLATE
+
+
+def test_the_examples_of_the_template_are_settings() -> None:
+    """Every line of code that is commented out, taken together, is a file that can be read."""
+    code = [
+        line.removeprefix("# ")
+        for line in TEMPLATE.splitlines()
+        if line.startswith(("# [[", *(f"# {name} = " for name in EXAMPLE_SETTINGS)))
+    ]
+    config = Config.model_validate(tomllib.loads("\n".join(code)))
+    assert [endpoint.name for endpoint in config.endpoints] == ["openai"]
+    assert [model.name for model in config.models] == ["gpt-4o-mini", "smollm2"]
+    assert [task.name for task in config.tasks] == ["gsm8k", "support"]
+
+
+# Endpoints, models and tasks
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ('[[models]]\nname = "m"', r"the model 'm' needs either `endpoint` or `gguf`"),
+        ('[[models]]\nname = "m"\nendpoint = "e"\ngguf = "x.gguf"', "either `endpoint` or"),
+        ('[[tasks]]\nname = "t"\npath = "x.jsonl"', "the task 't' is your own with both"),
+        ('[[tasks]]\nname = "t"\nmetric = "contains"', "the task 't' is your own with both"),
+        ('[[endpoints]]\nname = "e"', r"endpoints\.0\.base_url'"),
+        ('[[endpoints]]\nname = "e"\nbase_url = "http://x"\napi_key = "sk-1"', "api_key'"),
+    ],
+)
+def test_a_wrong_endpoint_model_or_task_is_named(
+    tmp_path: Path, settings: str, message: str
+) -> None:
+    (tmp_path / "f.toml").write_text(settings)
+    with pytest.raises(ConfigError, match=message):
+        read_config(tmp_path / "f.toml")

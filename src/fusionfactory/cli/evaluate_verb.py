@@ -44,7 +44,7 @@ def _names(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
 @click.command(
     "evaluate", epilog="Example: fusionfactory evaluate log.parquet --router stack,knn --seeds 3"
 )
-@click.argument("table", type=click.Path(path_type=Path))
+@click.argument("table")
 @click.option("--router", multiple=True, callback=_names, metavar="A,B",
               help="Routers: stack, knn:k=20, knn-paper [those of the base install].")  # fmt: skip
 @click.option("--scenario", multiple=True, callback=_names, metavar="S",
@@ -59,7 +59,7 @@ def _names(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
 @click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a report.")
 @json_option
 def command(
-    table: Path,
+    table: str,
     router: tuple[str, ...],
     scenario: tuple[str, ...],
     seeds: int,

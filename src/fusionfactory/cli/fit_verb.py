@@ -22,7 +22,7 @@ __all__ = ["command"]
 
 
 @click.command("fit", epilog="Example: fusionfactory fit log.parquet --router stack --out router/")
-@click.argument("table", type=click.Path(path_type=Path))
+@click.argument("table")
 @click.option("--router", default="stack", show_default=True, help="Router, such as knn:k=20.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Directory to write.")
 @click.option("--encoder", default="text", show_default=True, help="Text encoder.")
@@ -41,7 +41,7 @@ __all__ = ["command"]
 @click.option("--format", "format_name", help="Format of TABLE [found from the file].")
 @json_option
 def command(
-    table: Path,
+    table: str,
     router: str,
     out: Path,
     encoder: str,

@@ -42,6 +42,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _PAPER_WIDTH = 120
 """Columns where standard output is no terminal."""
 
+_SQLITE = b"SQLite format 3\0"
 _NOTHING = 1e-12
 _SHOWN_CHARACTERS = 60
 _WIDE = 110
@@ -81,12 +82,23 @@ def write_json(value: object, path: str) -> None:
         write_atomically(Path(path), lambda p: p.write_text(text + "\n", encoding="utf-8"))
 
 
-def read_table(path: Path, format_name: str | None = None) -> OutcomeTable:
-    """A table from Parquet in the FusionBench layout, or from any format that an importer knows.
+def read_table(source: str, format_name: str | None = None) -> OutcomeTable:
+    """A table from a store, Parquet in the FusionBench layout, or what an importer knows.
+
+    Args:
+        source: A file or folder, or a store: a SQLite file or a database URL.
+        format_name: Of another tool's file; None finds it.
 
     Raises:
         TableError, FormatError: The file cannot be used.
+        StoreError: The store cannot be read or holds no outcome.
     """
+    if format_name is None and _is_store(source):
+        from fusionfactory.store import Store
+
+        with Store(source) as store:
+            return store.table()
+    path = Path(source)
     if format_name is None and path.suffix == ".parquet":
         return OutcomeTable.read(path)
     from fusionfactory.importers import detect, import_table
@@ -94,15 +106,25 @@ def read_table(path: Path, format_name: str | None = None) -> OutcomeTable:
     return import_table(format_name or detect(path), path)
 
 
+def _is_store(source: str) -> bool:
+    """A database URL, or a file that starts as SQLite's do."""
+    if "://" in source:
+        return True
+    if not Path(source).is_file():
+        return False
+    with Path(source).open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
+
+
 @contextmanager
-def about(path: Path) -> Iterator[None]:
+def about(source: str) -> Iterator[None]:
     """Names the file in errors about what a table holds."""
     try:
         yield
     except TableError as error:
         if error.file is not None:
             raise
-        raise TableError(error.message, file=path, row=error.row, field=error.field) from None
+        raise TableError(error.message, file=source, row=error.row, field=error.field) from None
 
 
 @contextmanager

@@ -27,7 +27,7 @@ __all__ = ["command"]
 
 @click.command("test", epilog="Example: fusionfactory test router/ fresh.parquet --policy balance")
 @click.argument("router", type=click.Path(path_type=Path))
-@click.argument("table", type=click.Path(path_type=Path))
+@click.argument("table")
 @click.option("--policy", multiple=True, help="Trade-offs [performance, balance, cost].")
 @click.option("--format", "format_name", help="Format of TABLE [found from the file].")
 @click.option("--allow-endpoint", is_flag=True,
@@ -36,7 +36,7 @@ __all__ = ["command"]
 def command(
     router: Path,
     allow_endpoint: bool,
-    table: Path,
+    table: str,
     policy: tuple[str, ...],
     format_name: str | None,
     json_path: str | None,
