@@ -109,7 +109,7 @@ def test_a_failed_call_is_an_outcome_and_discards_no_other(store: Store) -> None
         return echo(text)
 
     summary = collect(store, make_calls(3, arms=("m", "m|think")), {"e": Scripted(answer)})
-    assert (summary.done, summary.failed) == (6, 1)
+    assert (summary.done, summary.failed, summary.errors) == (6, 1, {"500: boom": 1})
     failed = [outcome for outcome in store.outcomes() if outcome.error]
     assert [(o.query_id, o.arm, o.error, o.response) for o in failed] == [
         ("q1", "m|think", "500: boom", None)

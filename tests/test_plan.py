@@ -56,7 +56,7 @@ def test_own_questions_in_five_lines(tmp_path: Path) -> None:
 def test_every_strategy_and_sample_is_a_call_query_by_query() -> None:
     config = settings(
         models=[
-            {"name": "m", "endpoint": "lab", "model": "vendor/m-1", 
+            {"name": "m", "endpoint": "lab", "model": "vendor/m-1",
              "strategies": ["direct", "think"],
              "params": {"temperature": 0.0, "max_tokens": 10},
              "strategy_params": {"think": {"max_tokens": 99}}},

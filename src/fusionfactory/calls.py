@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections import deque
+from collections import Counter, deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -114,6 +114,7 @@ class Summary:
         left: Calls not made: over budget, interrupted, or on an endpoint that was given up.
         spent_usd: Cost of this run, as far as costs are known.
         unpriced: Answers without a known cost.
+        errors: What the failed calls said to how many said it, the most frequent first.
         stopped: Why calls are left, a sentence each.
         seconds: From start to end.
     """
@@ -123,6 +124,7 @@ class Summary:
     left: int
     spent_usd: float
     unpriced: int
+    errors: Mapping[str, int]
     stopped: tuple[str, ...]
     seconds: float
 
@@ -192,6 +194,7 @@ class _Run(Generic[C]):
         self._report = progress or (lambda _: None)
         self._progress = Progress(total=len(calls))
         self._answered_usd = 0.0
+        self._errors: Counter[str] = Counter()
         self._arrived: list[Answer[C]] = []
         self._news = asyncio.Event()
         self._closing = False
@@ -227,6 +230,7 @@ class _Run(Generic[C]):
             left=progress.total - progress.done,
             spent_usd=progress.spent_usd,
             unpriced=progress.unpriced,
+            errors=dict(self._errors.most_common()),
             stopped=tuple(self._stopped),
             seconds=time.perf_counter() - progress.started_s,
         )
@@ -283,6 +287,7 @@ class _Run(Generic[C]):
     def _fail(self, name: str, call: C, error: CallError) -> None:
         cost = call.price.usd(error.input_tokens, error.output_tokens)
         self._take(Answer(call, None, error, cost))
+        self._errors[str(error)] += 1
         self._failures[name] += 1
         if self._failures[name] >= _FAILURES_IN_A_ROW and self._queues[name]:
             self._queues[name].clear()

@@ -20,6 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _MINUTE_S = 60
 _HOUR_S = 3600
+_SHOWN_ERRORS = 3
 
 
 def store_option(command: Command) -> Command:
@@ -73,6 +74,7 @@ def summary_facts(summary: Summary) -> dict[str, Any]:
         "left": summary.left,
         "spent_usd": summary.spent_usd,
         "unpriced": summary.unpriced,
+        "errors": dict(summary.errors),
         "stopped": list(summary.stopped),
         "seconds": round(summary.seconds, 3),
     }
@@ -90,6 +92,8 @@ def print_summary(where: Console, summary: Summary, what: str) -> None:
     )
     if summary.failed:
         where.print(f"{summary.failed} of them failed: --retry-failed asks those again")
+        for error, count in list(summary.errors.items())[:_SHOWN_ERRORS]:
+            where.print(f"  {count} x {error}", markup=False)
     for reason in summary.stopped:
         where.print(f"stopped: {reason}", markup=False)
     if summary.left:
