@@ -12,7 +12,7 @@ import pytest
 
 from fusionfactory.errors import FusionFactoryError, InputError
 from fusionfactory.packages import fetch_member
-from fusionfactory.scorers import gold_answers
+from fusionfactory.scorers import gold_answers, make_scorer
 from fusionfactory.tasks import Example, draw, load_examples, make_task
 from fusionfactory.tasks.files import read_rows
 from fusionfactory.tasks.packaged import PACKAGED
@@ -137,6 +137,24 @@ def test_programs(packaged: Callable[[str], list[Example]]) -> None:
         assert str(example.target).endswith(f"\n\ncheck({row['entry_point']})\n")
         assert f"def {row['entry_point']}(" in example.text
         assert row["canonical_solution"] not in example.text
+
+
+@pytest.mark.parametrize("name", [name for name in COUNTS if name != "human_eval"])
+def test_an_answer_as_the_instruction_asks_scores(
+    packaged: Callable[[str], list[Example]], name: str
+) -> None:
+    task = make_task(name)
+    scorer = make_scorer(task.metric)
+    forms = {
+        "multiple_choice": "It must be ({})",
+        "number": "So\n#### {}",
+        "math": r"Thus \boxed{{{}}}.",
+        "contains": "It is {}.",
+    }
+    for example in packaged(name)[:60]:
+        answer = gold_answers(str(example.target))[0]
+        response = forms[task.metric].format(answer)
+        assert scorer.score(task.query(example), response).value == 1, example
 
 
 @pytest.mark.parametrize("name", COUNTS)

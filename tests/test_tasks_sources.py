@@ -129,6 +129,15 @@ def test_a_repeated_row_counts_once_and_a_contradicting_one_is_an_error(tmp_path
         load_examples(make_task("gsm8k"), path)
 
 
+def test_rows_without_a_label_are_left_out(tmp_path: Path) -> None:
+    row = {"ctx": "He sits.", "endings": ["a", "b", "c", "d"], "label": ""}
+    path = _write(tmp_path / "a.jsonl", [row, {**row, "ctx": "She sits.", "label": "1"}])
+    (example,) = load_examples(make_task("hellaswag"), path)
+    assert example.text.startswith("She sits.")
+    with pytest.raises(TaskError, match="holds no question of task 'hellaswag'"):
+        load_examples(make_task("hellaswag"), _write(path, [row]))
+
+
 # Wheels
 
 
