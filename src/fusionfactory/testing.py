@@ -1,9 +1,10 @@
-"""For authors of routers: a table to try on, and the contract as one callable suite.
+"""For authors of routers and scorers: the contracts as callable suites, and a table to try on.
 
-from fusionfactory.testing import check_router
+from fusionfactory.testing import check_router, check_scorer
 
-def test_contract() -> None:
+def test_contracts() -> None:
     check_router(MyRouter)
+    check_scorer(MyScorer)
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from fusionfactory.errors import NotFittedError, PolicyError
+from fusionfactory.errors import NotFittedError, PolicyError, TaskError
 from fusionfactory.policy import SCENARIOS, Policy
 from fusionfactory.routers import Router, load_router, save_router
 from fusionfactory.table import OutcomeTable
+from fusionfactory.types import Query, Score
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fusionfactory.scorers import Scorer
     from fusionfactory.types import Estimates
 
-__all__ = ["check_router", "make_table"]
+__all__ = ["check_router", "check_scorer", "make_table"]
 
 _TOPICS = {
     "sums": ("add", "minus", "total", "digits", "12", "37", "number", "sum"),
@@ -35,6 +38,7 @@ _TOPICS = {
 }
 _WORDS = ("please", "tell", "me", "about", "the", "a", "of", "and", "in", "short", "long", "now")
 _LONG_TEXT = 100_000
+_HARD_TEXTS = ("", " \n", "x" * _LONG_TEXT, "añ漢字🙂", "\x00")
 
 
 def make_table(
@@ -120,6 +124,54 @@ def check_router(make: Callable[[], Router]) -> None:
         estimates = _fitted(make, odd).estimate(odd.texts[:5])
         _require(estimates.quality.shape == (5, len(odd.arms)), f"{name}: shape of the estimates")
         _require(bool(np.isfinite(estimates.quality).all()), f"{name}: quality is finite")
+
+
+def check_scorer(
+    make: Callable[[], Scorer], *, target: str = "B", right: str = "B", wrong: str = "C"
+) -> None:
+    """Runs the scorer contract on the scorers that `make` builds.
+
+    Args:
+        make: A scorer class, or any callable that returns a scorer.
+        target: A target that the scorer can use.
+        right: A response that scores 1 against it.
+        wrong: A response that scores 0 against it.
+
+    Raises:
+        AssertionError: A clause of the contract is broken; the message says which.
+    """
+    scorer = make()
+    for attribute in ("name", "version"):
+        value = getattr(scorer, attribute, None)
+        _require(isinstance(value, str) and value != "", f"`{attribute}` is a text")
+    query = Query("check:1", "Which one?", target=target)
+    responses = (right, wrong, *_HARD_TEXTS, *(text + right for text in _HARD_TEXTS))
+    scores = [_checked_score(scorer, query, response) for response in responses]
+    _require(scores[0].value == 1, "the right response scores 1")
+    _require(scores[1].value == 0, "the wrong response scores 0")
+    blank = [score.value for score, text in zip(scores, responses, strict=True) if not text.strip()]
+    _require(not any(blank), "an empty response scores 0")
+    again = [make().score(query, response) for response in responses]
+    _require(scores == again, "a scorer is deterministic and holds no state between calls")
+    _check_targets(scorer, right)
+
+
+def _checked_score(scorer: Scorer, query: Query, response: str) -> Score:
+    score = scorer.score(query, response)
+    _require(score.name == "performance", "the score is named `performance`")
+    signed = (score.scorer, score.version) == (scorer.name, scorer.version)
+    _require(signed, "the score names its scorer and version")
+    _require(score.value == 1 or bool(score.reason), "a score below 1 has a reason")
+    return score
+
+
+def _check_targets(scorer: Scorer, response: str) -> None:
+    try:
+        scorer.score(Query("check:2", "Which one?"), response)
+    except TaskError as error:
+        _require("check:2" in str(error), "the error about a missing target names the query")
+        return
+    _require(condition=False, clause="a query without a target raises TaskError")
 
 
 def _require(condition: bool, clause: str) -> None:
@@ -223,7 +275,7 @@ def _check_policies(make: Callable[[], Router], table: OutcomeTable) -> None:
 
 def _check_hard_texts(make: Callable[[], Router], table: OutcomeTable) -> None:
     router = _fitted(make, table)
-    texts = ["", " \n", "x" * _LONG_TEXT, "añ漢字🙂", "\x00"]
+    texts = list(_HARD_TEXTS)
     decisions = router.decide(texts)
     _require(len(decisions) == len(texts), "one decision per query, however odd")
     _require(len(router.estimate([])) == 0, "no queries, no estimates")

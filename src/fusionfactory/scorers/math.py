@@ -46,8 +46,10 @@ _DOUBLED = re.compile(
     r"\\\\(?=(?:[dt]?frac|sqrt|pi|text|left|right|cdot|times|infty|log|sin|cos)\b)"
 )
 _FORMULA = re.compile(r"\$([^$]+)\$|\\\(((?:[^\\]|\\[^)])+)\\\)|\\\[((?:[^\\]|\\[^\]])+)\\\]")
-_WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]+")
-_NAME = 2
+_FRAME = re.compile(r"\\(?:begin|end|operatorname|mathrm)\{[a-zA-Z]{1,20}\*?\}")
+_WORD = re.compile(r"(?<![\\a-zA-Z\d^_])[a-zA-Z]{3,}")
+_NAME = 3
+_UNIT = re.compile(r"(?<=\d) ?(?:cm|mm|km|ft|kg|lbs?|oz|mph|min|hrs?|sec)\.?(?:\^?\{?[23]\}?)?$")
 _ENDS = (".", "!", "$", ")", "]", "}", '"')
 _NAMES = frozenset(
     ("sin", "cos", "tan", "sec", "csc", "cot", "log", "exp", "sqrt", "frac", "mod", "and")
@@ -106,10 +108,11 @@ def _expression(text: str) -> str:
     Of prose without a mark that breaks off, nothing is read.
     """
     answer = final_answer(text)
-    stated = answer.text.strip("*_` ").translate(_SIGNS)
+    stated = answer.text[-_LONGEST:].strip("*_` ").translate(_SIGNS)
     stated = _DOUBLED.sub(r"\\", _ROOT.sub(r"\\sqrt{\1\2}", stated)).replace("√", "\\sqrt ")
-    if not any(len(word) > _NAME and word.lower() not in _NAMES for word in _WORD.findall(stated)):
-        return stated.strip("$ ")
+    spoken = [word for word in _WORD.findall(_FRAME.sub("", stated)) if word.lower() not in _NAMES]
+    if len(spoken) <= 1 and len("".join(spoken)) <= _NAME:
+        return _UNIT.sub("", stated.strip("$ "))
     if not answer.explicit and not stated.endswith(_ENDS):
         return stated
     formulas = list(_FORMULA.finditer(stated))
