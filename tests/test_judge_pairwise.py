@@ -156,7 +156,7 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     with small_store(tmp_path) as store:
         done = compare(store, judge_of(client), arms=("small", "big|think"), with_target=True)
         assert (len(client.asked), done.no_target, done.no_response) == (2, 2, 0)
-        with pytest.raises(ConfigError, match="'small' is named twice"):
+        with pytest.raises(ConfigError, match="only 'small' is named"):
             compare(store, judge_of(client), arms=("small", "small"))
         with pytest.raises(ConfigError, match="no arm 'tall'"):
             compare(store, judge_of(client), arms=("small", "tall"))

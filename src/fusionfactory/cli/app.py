@@ -21,6 +21,7 @@ _VERBS = {
     "import": "Read other tools' logs and tables.",
     "collect": "Ask many models many questions, into a store.",
     "score": "Score the answers in a store.",
+    "judge": "Let an LLM grade and compare the answers in a store.",
     "evaluate": "Fit and compare routers on a table of outcomes.",
     "fit": "Fit one router and save it.",
     "test": "Test a saved router on held-out outcomes.",
@@ -65,13 +66,11 @@ def cli(ctx: click.Context, config: Path | None) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits: 0 good, 1 failed, 2 wrong use."""
     try:
-        cli.main(arguments, prog_name="fusionfactory", standalone_mode=False,
-                 auto_envvar_prefix="FUSIONFACTORY")  # fmt: skip
+        code = cli.main(arguments, prog_name="fusionfactory", standalone_mode=False,
+                        auto_envvar_prefix="FUSIONFACTORY")  # fmt: skip
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(_INTERRUPTED)
@@ -84,3 +83,5 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
+    if code:  # click returns the code of an Exit
+        sys.exit(code)

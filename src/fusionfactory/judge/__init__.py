@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fusionfactory.judge.asking import Judge, JudgeSummary
 from fusionfactory.judge.battles import PairReport, pair_report
+from fusionfactory.judge.concordance import Figure
 from fusionfactory.judge.grade import judge
 from fusionfactory.judge.pairwise import compare
 from fusionfactory.judge.reliability import Agreement, agreement
@@ -13,6 +14,7 @@ from fusionfactory.judge.rubric import LEVELS
 __all__ = [
     "LEVELS",
     "Agreement",
+    "Figure",
     "Judge",
     "JudgeSummary",
     "PairReport",

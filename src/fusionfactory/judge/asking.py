@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Key: TypeAlias = tuple[str, str, int]
 
-__all__ = ["Judge", "JudgeSummary", "Question", "ask", "chosen_queries", "gathered", "same_model"]
+__all__ = ["Judge", "JudgeSummary", "Question", "ask", "chosen_queries", "gathered"]
 
 _PARAMS: Mapping[str, Any] = {"temperature": 0, "max_tokens": 1024}
 _SHOWN_TROUBLES = 5
@@ -63,6 +63,14 @@ class Judge:
         params = {**_PARAMS, **form, **self.params}
         given = {name: value for name, value in params.items() if value is not None}
         return ChatRequest(self.model, tuple(messages), given)
+
+    def is_model(self, name: str) -> bool:
+        """Whether an arm's model is this judge; a provider's prefix and capitals do not count."""
+        return _bare(name) in {_bare(self.model), _bare(self.name)}
+
+
+def _bare(model: str) -> str:
+    return model.rsplit("/", 1)[-1].casefold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +170,6 @@ class JudgeSummary:
         return (*said, *self.stopped)
 
 
-def same_model(one: str, other: str) -> bool:
-    """Whether two names mean one model: a provider's prefix and capitals do not count."""
-    return one.rsplit("/", 1)[-1].casefold() == other.rsplit("/", 1)[-1].casefold()
-
-
 def ask(
     store: Store,
     by: Judge,
@@ -214,7 +217,7 @@ def ask(
         failed=done.failed,
         unread=tally.unread,
         left=done.left,
-        own=sum(same_model(model, by.model) for model in tally.models.elements()),
+        own=sum(n for arm, n in tally.models.items() if by.is_model(arm)),
         spent_usd=done.spent_usd,
         unpriced=done.unpriced,
         stopped=done.stopped,

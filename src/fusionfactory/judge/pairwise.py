@@ -37,7 +37,7 @@ def compare(
     store: Store,
     by: Judge,
     *,
-    arms: tuple[str, str] | None = None,
+    arms: Sequence[str] = (),
     pairs_per_query: int = 1,
     with_target: bool | None = None,
     again: bool = False,
@@ -54,7 +54,7 @@ def compare(
     Args:
         store: Holds the outcomes and gets the verdicts.
         by: Who judges.
-        arms: Compare these two on every query that both answered; None draws pairs of arms.
+        arms: Only pairs of these; empty for all. Two arms are compared wherever both answered.
         pairs_per_query: How many pairs are drawn of each query (and sample).
         with_target: As `judge`.
         again: Ask for verdicts that are there, too.
@@ -65,20 +65,20 @@ def compare(
         progress: Told after every write.
 
     Raises:
-        ConfigError: A task or an arm is not in the store, the two arms are one, or a budget is
+        ConfigError: A task or an arm is not in the store, only one arm is named, or a budget is
             given without a price.
         CallError: The endpoint refused: wrong key or unknown model.
         StoreError: The store cannot be read or written.
     """
-    if arms is not None and arms[0] == arms[1]:
-        msg = f"an arm cannot be compared with itself: {arms[0]!r} is named twice"
-        raise ConfigError(msg, field="pairwise")
-    queries = chosen_queries(store, tasks, arms or ())
+    if len(set(arms)) == 1:
+        msg = f"an arm cannot be compared with itself: only {arms[0]!r} is named"
+        raise ConfigError(msg, field="arm")
+    queries = chosen_queries(store, tasks, arms)
     plan = _Plan(by, pairs_per_query, with_target, seed, again=again)
     for outcomes in by_query(store):
         query = queries.get(outcomes[0].query_id)
         if query is not None:
-            plan.add(query, [o for o in outcomes if arms is None or o.arm in arms])
+            plan.add(query, [o for o in outcomes if not arms or o.arm in arms])
     pairs = [pair for name in queries for pair in plan.waiting.get(name, ())][:limit]
     store.write_scores(gathered(plan.ties))
     questions = [question for pair in pairs for question in pair]
