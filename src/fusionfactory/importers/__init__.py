@@ -15,7 +15,7 @@ from fusionfactory.importers.logs import LOGS
 from fusionfactory.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from fusionfactory.importers.logs.calls import Log
@@ -92,10 +92,14 @@ def import_log(format: str, path: str | Path, /, **options: object) -> Log:
     return log
 
 
-def _check_options(name: str, read: Callable[..., object], options: Iterable[str]) -> None:
-    known = [p for p in inspect.signature(read).parameters if p != "path"]
-    for option in options:
+def _check_options(name: str, read: Callable[..., object], options: Mapping[str, object]) -> None:
+    parameters = inspect.signature(read).parameters
+    known = [parameter for parameter in parameters if parameter != "path"]
+    for option, value in options.items():
         if option not in known:
             has = f"it has {', '.join(known)}" if known else "it has none"
             msg = f"the importer {name!r} has no such option; {has}"
+            raise ConfigError(msg, field=option)
+        if isinstance(parameters[option].default, bool) and not isinstance(value, bool):
+            msg = f"{value!r} is neither true nor false"
             raise ConfigError(msg, field=option)

@@ -7,9 +7,10 @@ from pathlib import Path
 import polars as pl
 
 from fusionfactory.errors import FormatError
-from fusionfactory.importers.files import read_frame, read_json, read_objects
+from fusionfactory.importers.files import read_frame, read_objects
 from fusionfactory.importers.fusionbench import HUB_PREFIX
 from fusionfactory.importers.logs.detection import MARKS, detect_columns, detect_record
+from fusionfactory.importers.logs.records import read_records
 from fusionfactory.importers.routellm import score_columns
 from fusionfactory.importers.routerbench import COST_SUFFIX
 from fusionfactory.importers.wide import truth_as_number
@@ -73,10 +74,8 @@ def _detect_json(path: Path) -> str | None:
 def _detect_document(path: Path) -> str | None:
     if not any(mark in _head(path) for mark in MARKS):
         return None
-    document = read_json(path)
-    page = document.get("data")
-    first = page[0] if isinstance(page, list) and page else document
-    return detect_record(first) if isinstance(first, dict) else None
+    _, _, item = next(read_records(path), (path, 0, {}))
+    return detect_record(item)
 
 
 def _is_object(path: Path) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-__all__ = ["JsonObject", "read_frame", "read_json", "read_objects"]
+__all__ = ["JsonObject", "read_frame", "read_json", "read_lines", "read_objects"]
 
 JsonObject: TypeAlias = dict[str, Any]
 _PICKLES = (".pkl", ".pickle", ".joblib")
@@ -98,7 +98,7 @@ def read_objects(path: Path) -> Iterator[tuple[int, JsonObject]]:
         FormatError: The file is absent or malformed, or an item is no object.
     """
     if path.suffix.lower() == ".jsonl":
-        yield from _read_lines(path)
+        yield from read_lines(path)
         return
     items = read_json(path)
     if not isinstance(items, list):
@@ -108,7 +108,12 @@ def read_objects(path: Path) -> Iterator[tuple[int, JsonObject]]:
         yield row, _object(item, path, row)
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, JsonObject]]:
+def read_lines(path: Path) -> Iterator[tuple[int, JsonObject]]:
+    """Yields (row, object) of a file with an object in each line, whatever its ending.
+
+    Raises:
+        FormatError: The file is absent or malformed, or an item is no object.
+    """
     _check_file(path)
     row = 0
     try:

@@ -45,4 +45,7 @@ def detect_record(item: JsonObject) -> str | None:
 
 def detect_columns(names: Collection[str]) -> str | None:
     """The name of the log's reader for a table with these columns, or None."""
-    return "litellm" if {"request_id", "spend", "model", "startTime"} <= set(names) else None
+    if {"request_id", "spend", "model", "startTime"} <= set(names):
+        return "litellm"
+    phoenix = any(name.startswith("attributes.llm.") for name in names)
+    return "openinference" if phoenix else None

@@ -25,7 +25,6 @@ __all__ = ["read", "read_log"]
 _FIELDS = {"query": "input", "response": "output", "input_tokens": "usageDetails",
            "output_tokens": "usageDetails", "cost_usd": "costDetails",
            "propensity": "metadata"}  # fmt: skip
-_TRACE = "score of a trace with several generations"
 
 
 def read_log(
@@ -62,14 +61,7 @@ def read_log(
     judgements = Judgements(score, judge, scale)
     calls = Calls(path, _FIELDS, task=task, skip_incomplete=skip_incomplete)
     generations, given = _sorted_out(_flat(read_records(path)), calls)
-    alone = _alone(generations)
-    by_id: dict[str, list[Record]] = defaultdict(list)
-    for record in sorted(given, key=lambda record: str(_get(record[2], "timestamp") or "")):
-        target = _get(record[2], "observationId") or alone.get(str(_get(record[2], "traceId")))
-        if target is None:
-            calls.leave_out(_TRACE)
-        else:
-            by_id[str(target)].append(record)
+    by_id = _by_generation(generations, given, calls)
     for file, row, item in generations:
         mine = by_id.get(str(item.get("id")), [])
         quality, judged = judgements.pick(map(_judgement, mine))
@@ -126,12 +118,25 @@ def _sorted_out(records: Iterable[Record], calls: Calls) -> tuple[list[Record], 
     return generations, scores
 
 
-def _alone(generations: Sequence[Record]) -> dict[str, str]:
-    """Trace to its generation, where that is the only one."""
-    found: dict[str, list[str]] = defaultdict(list)
+def _by_generation(
+    generations: Sequence[Record], scores: Sequence[Record], calls: Calls
+) -> dict[str, list[Record]]:
+    """Generation to its scores, in the order of time; scores of none are counted as left out."""
+    by_trace: dict[str, list[str]] = defaultdict(list)
     for _, _, item in generations:
-        found[str(_get(item, "traceId"))].append(str(item.get("id")))
-    return {trace: ids[0] for trace, ids in found.items() if len(ids) == 1}
+        by_trace[str(_get(item, "traceId"))].append(str(item.get("id")))
+    known = {name for names in by_trace.values() for name in names}
+    found: dict[str, list[Record]] = defaultdict(list)
+    for record in sorted(scores, key=lambda record: str(_get(record[2], "timestamp") or "")):
+        scored = _get(record[2], "observationId")
+        names = by_trace[str(_get(record[2], "traceId"))] if scored is None else [str(scored)]
+        if len(names) > 1:
+            calls.leave_out("score of a trace with several generations")
+        elif not known.issuperset(names) or not names:
+            calls.leave_out("score of an observation that is not in the log")
+        else:
+            found[names[0]].append(record)
+    return found
 
 
 def _judgement(record: Record) -> Judgement:

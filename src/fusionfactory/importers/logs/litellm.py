@@ -23,6 +23,7 @@ _FIELDS = {"query": "messages", "input_tokens": "prompt_tokens",
            "propensity": "metadata"}  # fmt: skip
 _CHATS = ("completion", "response", "message", "generate_content")
 _ARMS = ("model_group", "model")
+_HINT = "the proxy keeps prompts only with store_prompts_in_spend_logs"
 _NESTED = ("requester_metadata", "spend_logs_metadata")
 
 
@@ -59,7 +60,7 @@ def read_log(
         raise ConfigError(msg, field="arm")
     path = Path(path)
     fields = _FIELDS | {"model": arm}
-    calls = Calls(path, fields, task=task, skip_incomplete=skip_incomplete)
+    calls = Calls(path, fields, task=task, skip_incomplete=skip_incomplete, hint=_HINT)
     for file, row, item in read_records(path):
         kind = str(item.get("call_type") or "")
         if kind and not any(chat in kind for chat in _CHATS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from fusionfactory.errors import FormatError
-from fusionfactory.importers.files import JsonObject, read_frame, read_json, read_objects
+from fusionfactory.importers.files import JsonObject, read_frame, read_json, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,8 @@ def files_of(path: Path) -> list[Path]:
 def read_records(path: Path) -> Iterator[Record]:
     """Yields the records of JSONL, JSON, CSV or Parquet, or of a folder of JSON and JSONL.
 
-    A JSON document is a list of records, an API's page (`{"data": [...]}`), or one record.
+    A JSON document is a list of records, an API's page (`{"data": [...]}`), or one record; or an
+    object per line, as the OpenTelemetry collector writes them to a `.json`.
 
     Raises:
         FormatError: A file is absent or malformed, or holds something else than objects.
@@ -58,11 +59,17 @@ def _of_lines(file: Path) -> Iterator[tuple[int, JsonObject]]:
     if file.exists() and file.suffix.lower() != ".jsonl":
         msg = f"has the ending {file.suffix!r}, expected .jsonl, .json, .csv or .parquet"
         raise FormatError(msg, file=file)
-    return read_objects(file)
+    return read_lines(file)
 
 
 def _of_document(file: Path) -> Iterator[Record]:
-    document = read_json(file)
+    try:
+        document = read_json(file)
+    except FormatError as error:
+        if "Extra data" not in error.message:
+            raise
+        yield from ((file, row, item) for row, item in read_lines(file))
+        return
     if isinstance(document, dict):
         page = document.get("data")
         document = page if isinstance(page, list) else [document]
