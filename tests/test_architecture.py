@@ -27,6 +27,7 @@ LAYERS = [
     {"encoders", "importers", "exporters", "clients", "tasks", "scorers"},
     {"routers", "calls", "scoring"},
     {"collect", "judge"},
+    {"plan"},
     {"contest", "testing"},
     {"leaderboard", "trial"},
     {"evaluation", "holdout", "report"},

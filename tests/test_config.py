@@ -118,7 +118,7 @@ def test_the_command_line_reports_a_wrong_file(
 
 EXAMPLE_SETTINGS = (
     "name", "base_url", "api_key_env", "concurrency", "requests_per_minute", "endpoint",
-    "strategies", "params", "gguf", "source", "path", "metric", "instruction",
+    "strategies", "params", "gguf", "source", "test_source", "path", "metric", "instruction",
 )  # fmt: skip
 
 

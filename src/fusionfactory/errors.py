@@ -14,6 +14,7 @@ FusionFactoryError
 ├── MissingExtraError        an optional dependency is absent (names the install line)
 ├── EncoderError             an encoder or its endpoint failed
 ├── CallError                one call of an LLM failed (the collector records it as an outcome)
+├── PackageError             a package that carries questions or weights cannot be fetched
 ├── SandboxError             code cannot be isolated here, so it is not run
 └── StoreError               the store cannot be read or written
 """
@@ -34,6 +35,7 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "NotFittedError",
+    "PackageError",
     "PolicyError",
     "RouterFileError",
     "SandboxError",
@@ -164,6 +166,10 @@ class CallError(FusionFactoryError):
         super().__init__(message)
         self.status, self.retry_after_s, self.retryable = status, retry_after_s, retryable
         self.input_tokens, self.output_tokens = input_tokens, output_tokens
+
+
+class PackageError(FusionFactoryError):
+    """A package that carries questions or weights cannot be fetched, or is not the expected one."""
 
 
 class SandboxError(FusionFactoryError):

