@@ -66,12 +66,14 @@ attempt("files of the host", lambda: any(os.path.exists(path) for path in SECRET
 attempt("processes of the host", lambda: os.path.exists("/proc/1"))
 attempt("the network", lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
 attempt("variables of the environment", lambda: set(os.environ) - set(EXPECTED))
-attempt("a writable root", lambda: open("/left", "w"))
-attempt("a writable library", lambda: open(os.path.join(os.path.dirname(os.__file__), "left"), "w"))
+attempt("a writable root", lambda: os.access("/", os.W_OK))
+attempt("a writable library", lambda: os.access(os.path.dirname(os.__file__), os.W_OK))
 attempt("root", lambda: os.getuid() == 0)
-attempt("more memory than allowed", lambda: bytearray({memory}))
-attempt("more disk than allowed", fills)
-attempt("more processes than allowed", forks)
+# What would leave traces outside is only tried where the walls stand so far.
+if not open_:
+    attempt("more memory than allowed", lambda: bytearray({memory}))
+    attempt("more disk than allowed", fills)
+    attempt("more processes than allowed", forks)
 sys.stdout.write("open: " + ", ".join(open_))
 """
 

@@ -65,7 +65,11 @@ def end(box: Confined) -> int:
         gone = bool(selector.select(_END_S))
     try:
         if gone:
-            return box.process.wait(_END_S)
+            status = box.process.wait(_END_S)
+            # It is ours to bury where this process is the first of a container.
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(box.init, os.WNOHANG)
+            return status
     except subprocess.TimeoutExpired:
         pass
     box.process.kill()
