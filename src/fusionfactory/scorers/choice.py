@@ -46,7 +46,7 @@ _LOOSE = re.compile(
     rf"(?<!\w)\(\s*([A-J])\s*\)|\(([a-j])\)[\s.*]*\Z|\*\*\s*\(?([A-J])[).:]?\s*(?:\*\*|(?=[A-Z][a-z]))"
     rf"|\b[Oo]ption\s+\(?([A-J]){_FOLLOWS}|\b(?:is|are|was|were|be|called|as|except):?\s+\**([A-J])[).](?:\s|\*|$)"
 )
-_LISTED = re.compile(r"^[ \t*]*\(?([A-J])[).:][*\s]", re.MULTILINE)
+_LISTED = re.compile(r"^[ \t*]*([A-J])[).:][*\s]", re.MULTILINE)
 _ALONE = re.compile(
     rf"[\s*_`\"'“”‘’$.]*+(?:\\(?:text|textbf|mathrm|mathbf)\{{)?{_NOUN}[\s*_`\"'“‘$]*+"
     r"(?:[(\[{]?\s*(?P<bare>[A-Ja-j])\s*+[)\]}]?[\s*_`\"'”’$.,;:!]*+$"
@@ -141,7 +141,7 @@ def _last_line(response: str) -> Iterator[str]:
     answer = final_answer(response)
     if answer.form == "line":
         match = _ALONE.match(answer.text)
-        if match and not match["listed"]:
+        if match and match["bare"]:
             yield _letter(match)
 
 

@@ -32,7 +32,7 @@ _TAG_END = re.compile(r"</answer>", re.IGNORECASE)
 _BOXED = re.compile(r"\\(?:boxed|fbox)\b *")
 _JSON = re.compile(r"""["'](?:final[_ ])?answer["'][ \t]*:[ \t\n]*""", re.IGNORECASE)
 _JSON_TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_HASHES = re.compile(r"####(?!#)[ \t]*([^\n]*)")
+_HASHES = re.compile(r"(?<!#)####(?!#)[ \t]*([^\n]*)")
 _BARE_NUMBER = re.compile(r"[^\w\n]*+\d[\d,./ ]*+[^\w\n]*+")
 _PHRASE = re.compile(
     r"\banswer[*_]*(?: to [^.:\n]{1,80}?| choice| option)?[*_]*[ \t]*"

@@ -47,7 +47,7 @@ _DOUBLED = re.compile(
 )
 _FORMULA = re.compile(r"\$([^$]+)\$|\\\(((?:[^\\]|\\[^)])+)\\\)|\\\[((?:[^\\]|\\[^\]])+)\\\]")
 _FRAME = re.compile(r"\\(?:begin|end|operatorname|mathrm)\{[a-zA-Z]{1,20}\*?\}")
-_WORD = re.compile(r"(?<![\\a-zA-Z\d^_])[a-zA-Z]{3,}")
+_WORD = re.compile(r"(?<![\\a-zA-Z\d^_])[a-zA-Z]{2,}")
 _NAME = 3
 _UNIT = re.compile(r"(?<=\d) ?(?:cm|mm|km|ft|kg|lbs?|oz|mph|min|hrs?|sec)\.?(?:\^?\{?[23]\}?)?$")
 _ENDS = (".", "!", "$", ")", "]", "}", '"')
@@ -83,7 +83,7 @@ class Math:
             TaskError: The query has no target.
             UnsupportedError: The process for math-verify does not start.
         """
-        gold = [_expression(target) for target in targets(query)]
+        gold = [_expression(target) or target.strip() for target in targets(query)]
         if not response.strip():
             return verdict(self, 0, EMPTY)
         read = _expression(response)
@@ -91,6 +91,9 @@ class Math:
         for target in gold:
             if _bare(target) in {_bare(read), _bare(response)}:
                 return verdict(self, 1)
+            if not read or _is_prose(read, _NAME):
+                problem = f"no expression in the answer {excerpt(final_answer(response).text)}"
+                continue
             numbers = _number(target), _number(read)
             if numbers[0] and numbers[1]:
                 equal: bool | None = same_number(numbers[1], numbers[0])
@@ -103,28 +106,35 @@ class Math:
 
 
 def _expression(text: str) -> str:
-    """The expression that a text states as its answer; the text itself if it holds none.
+    """The expression that a text states as its answer, or the text itself where it holds none.
 
-    Of prose without a mark that breaks off, nothing is read.
+    Nothing is read of prose that is no marked answer and breaks off.
     """
     answer = final_answer(text)
     stated = answer.text[-_LONGEST:].strip("*_` ").translate(_SIGNS)
     stated = _DOUBLED.sub(r"\\", _ROOT.sub(r"\\sqrt{\1\2}", stated)).replace("√", "\\sqrt ")
-    spoken = [word for word in _WORD.findall(_FRAME.sub("", stated)) if word.lower() not in _NAMES]
-    if len(spoken) <= 1 and len("".join(spoken)) <= _NAME:
-        return _UNIT.sub("", stated.strip("$ "))
-    if not answer.explicit and not stated.endswith(_ENDS):
-        return stated
     formulas = list(_FORMULA.finditer(stated))
+    if not _is_prose(_FORMULA.sub(" ", stated), _NAME if not formulas else 0):
+        return _UNIT.sub("", stated.rstrip(".").strip("$ "))
+    if not answer.explicit and not stated.endswith(_ENDS):
+        return ""
     found = numerals(stated[formulas[-1].end() :] if formulas else stated)
     if found:
         return found[-1].text
-    return (formulas[-1][formulas[-1].lastindex or 0] if formulas else stated).strip()
+    return str(formulas[-1][formulas[-1].lastindex or 0] if formulas else stated).strip()
+
+
+def _is_prose(text: str, letters: int) -> bool:
+    """Whether a text has two words, or one of more letters than that, beside names of functions."""
+    found = [word for word in _WORD.findall(_FRAME.sub("", text)) if word.lower() not in _NAMES]
+    return len(found) > 1 or len("".join(found)) > letters
 
 
 def _bare(text: str) -> str:
     r"""An expression without what does not change it, such as spaces, `$` and `\left`."""
     plain = _DECORATION.sub("", _TEXT.sub(r"\1", text)).rstrip(".")
+    if _is_prose(text, _NAME):
+        return plain.casefold()
     return plain.replace("dfrac", "frac").replace("tfrac", "frac")
 
 
