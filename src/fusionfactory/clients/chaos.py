@@ -256,9 +256,17 @@ def _main() -> None:
     parser.add_argument("--fatal", type=float, default=chaos.fatal, metavar="SHARE")
     parser.add_argument("--most-faults", type=int, default=chaos.most_faults)
     parser.add_argument("--latency", type=float, default=chaos.latency_s, metavar="SECONDS")
+    parser.add_argument("--retry-after", type=float, default=chaos.retry_after_s, metavar="SECONDS")
     parser.add_argument("--log", type=Path, metavar="FILE", help="gets a JSON line per request")
     options = parser.parse_args()
-    chaos = Chaos(options.seed, options.faults, options.fatal, options.most_faults, options.latency)
+    chaos = Chaos(
+        seed=options.seed,
+        faults=options.faults,
+        fatal=options.fatal,
+        most_faults=options.most_faults,
+        latency_s=options.latency,
+        retry_after_s=options.retry_after,
+    )
     asyncio.run(_run(chaos, options.port, options.log))
 
 
