@@ -85,7 +85,15 @@ def breaches(sandbox: Sandbox) -> str:
         SandboxError: The sandbox does not start.
     """
     program = _ESCAPE.format(
-        secrets=["/etc/passwd", "/etc/hostname", "/proc", "/sys", "/usr/bin", str(Path(__file__))],
+        secrets=[
+            "/etc/passwd",
+            "/etc/hostname",
+            "/proc",
+            "/sys",
+            "/bin/sh",
+            "/usr/bin/env",
+            str(Path(__file__)),
+        ],
         processes=_LIMITS.processes,
         memory=_LIMITS.memory_bytes,
         disk=_LIMITS.disk_bytes,

@@ -94,9 +94,9 @@ def program(question: str, tests: str, response: str) -> str:
 
 def _extracted(response: str, wanted: set[str]) -> str:
     text = response.rpartition("</think>")[2].replace("\r\n", "\n")
-    marked = [content for content in _MARKED.findall(text) if content.strip()]
+    marked = _MARKED.findall(text)
     if marked:
-        text = marked[-1]
+        text = next((content for content in reversed(marked) if content.strip()), "")
     elif "[DONE]" in text:
         text = text.partition("[DONE]")[0]
     blocks = [content for content in _FENCED.findall(text) if content.strip()]
