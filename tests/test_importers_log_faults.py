@@ -65,7 +65,11 @@ def code_of(arguments: list[str]) -> object:
     [
         ("litellm", [spend(), spend(None)], "row 2, field 'messages': says no query .*prompts_in"),
         ("litellm", [spend(" ")], "row 1, field 'messages': says no query"),
-        ("litellm", [spend(model="")], "row 1, field 'model_group': says no model; skip_incomp"),
+        (
+            "litellm",
+            [spend(model="", call_type="completion")],
+            "row 1, field 'model_group': says no model; skip_incomp",
+        ),
         ("litellm", [spend(spend=-1)], "row 1, field 'spend': -1.0 must be finite and not neg"),
         ("litellm", [spend(spend="much")], "row 1, field 'spend': 'much' is no number"),
         ("litellm", [spend(model="|x")], r"row 1, field 'model_group': '\|x' names no model"),
@@ -101,7 +105,8 @@ def code_of(arguments: list[str]) -> object:
         ("openinference", [span()], "no calls of a model .*: 1 x span of no kind"),
         ("openinference", [{"span_kind": "LLM"}], "row 1, field 'llm.input_messages': says no qu"),
         ("openai-chat", [{"x": 1}], "row 1, field 'messages': is no list of messages; found x"),
-        ("openai-chat", [{"custom_id": "1", "response": None}], "row 1, field 'messages': says no"),
+        ("openai-chat", [{"custom_id": "1", "response": None}], "says no query .*requests=FILE"),
+        ("openai-chat", [{"messages": [{"role": "assistant", "content": "b"}]}], "says no query"),
         ("openai-chat", [{"messages": []}], "no calls of a model .*: 1 x chat without an answer"),
         ("openai-evals", [{"spec": {}}], "holds no calls of a model$"),
         ("openai-evals", [{"item": {}, "sample": {}}], "row 1, field 'input': says no query"),
@@ -170,6 +175,20 @@ def test_the_collector_writes_lines_to_a_json_file(tmp_path: Path) -> None:
     assert import_log("otel", path).outcomes["sample"].to_list() == [0, 1, 0, 1, 0, 1]
 
 
+def test_spans_in_other_envelopes(tmp_path: Path) -> None:
+    told = {
+        "gen_ai.request.model": {"stringValue": "m"}, "gen_ai.input.messages": "a?",
+        "gen_ai.output.messages": "b", "gen_ai.usage.input_tokens": {"intValue": "3"},
+    }  # fmt: skip
+    moments = {"startTimeUnixNano": 1.8e18, "endTimeUnixNano": 1.8e18 + 2e9}
+    path = write(
+        tmp_path / "log.jsonl", {"trace_id": "t", "spans": [{"attributes": told} | moments]}
+    )
+    (row,) = import_log("otel", path).outcomes.to_dicts()
+    names = ("query", "arm", "response", "input_tokens", "latency_s")
+    assert [row[name] for name in names] == ["a?", "m", "b", 3, 2]
+
+
 def test_phoenix_spans_as_a_table(tmp_path: Path) -> None:
     row = {
         "name": "llm", "span_kind": "LLM", "context.span_id": "1", "status_code": "OK",
@@ -200,10 +219,68 @@ def test_deep_nesting_is_an_error(tmp_path: Path) -> None:
 
 
 def test_incomplete_records_left_out_are_counted(tmp_path: Path) -> None:
-    path = write(tmp_path / "log.jsonl", spend(), spend(None), spend(None), spend(model=None))
+    path = write(
+        tmp_path / "log.jsonl",
+        spend(),
+        spend(None),
+        spend(None),
+        spend(model=None, call_type="acompletion"),
+    )
     log = import_log("litellm", path, skip_incomplete=True)
     assert log.left_out == {"record without query": 2, "record without model": 1}
     assert log.outcomes.height == 1
+
+
+def test_litellm_refused_requests_and_keys_that_look_like_nothing(tmp_path: Path) -> None:
+    told = {"error_class": "AssertionError", "error_message": "Received=P0-EfXcv, expected sk-"}
+    failed = {
+        "status": "failure", "response": {}, "messages": [{"role": "user", "content": "a?"}],
+        "metadata": {"user_api_key": "P0-EfXcv", "error_information": told},
+    }  # fmt: skip
+    refused = spend(**failed | {"messages": {}, "model": ""})
+    path = write(tmp_path / "log.jsonl", spend(**failed), refused)
+    log = import_log("litellm", path)
+    assert log.outcomes["error"].to_list() == ["AssertionError: Received=[redacted], expected sk-"]
+    assert log.left_out == {"request that the proxy refused before it asked a model": 1}
+
+
+def test_langfuse_in_other_words(tmp_path: Path) -> None:
+    told = {"output": {"label": "ä"}, "costDetails": {"input": 0.25, "output": 0.5}}
+    good = score(value=1, dataType="BOOLEAN")
+    word = score(name="judge", value=None, stringValue="True")
+    log = import_log(
+        "langfuse", write(tmp_path / "log.jsonl", generation(**told), good, word), scale="1,5"
+    )
+    assert log.outcomes.select("response", "cost_usd", "quality", "judge").row(0) == (
+        '{"label": "ä"}', 0.75, 1.0, 1.0
+    )  # fmt: skip
+
+
+def test_litellm_request_as_its_body_in_an_envelope(tmp_path: Path) -> None:
+    request = json.dumps({"url": "/v1/responses", "body": {"input": "a?"}})
+    given = spend(messages="{}", proxy_server_request=request, call_type="aresponses")
+    log = import_log("litellm", write(tmp_path / "log.jsonl", given))
+    assert log.outcomes["query"].to_list() == ["a?"]
+
+
+def test_openinference_scores_by_events_and_the_model_of_the_parameters(tmp_path: Path) -> None:
+    told = {"llm.invocation_parameters": '{"model": "m"}', "input.value": "a?", "output.value": "b"}
+    result = {"gen_ai.evaluation.name": "quality", "gen_ai.evaluation.score.value": 0.5}
+    events = [{"name": "gen_ai.evaluation.result", "attributes": result}, {"name": "other"}]
+    path = write(tmp_path / "log.jsonl", span(told, span_kind="LLM", events=events))
+    assert import_log("openinference", path).outcomes.select(
+        "query", "arm", "response", "quality"
+    ).row(0) == ("a?", "m", "b", 0.5)
+
+
+def test_otel_messages_in_the_event_of_details(tmp_path: Path) -> None:
+    told = {
+        "gen_ai.input.messages": "a?",
+        "gen_ai.output.messages": '[{"parts": [{"content": "b"}]}]',
+    }
+    event = {"name": "gen_ai.client.inference.operation.details", "attributes": told}
+    path = write(tmp_path / "log.jsonl", span({"gen_ai.request.model": "m"}, events=[event]))
+    assert import_log("otel", path).outcomes.select("query", "response").row(0) == ("a?", "b")
 
 
 def test_a_record_that_says_nothing_is_left_out(tmp_path: Path) -> None:

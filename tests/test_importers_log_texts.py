@@ -211,7 +211,7 @@ def test_errors_of_an_api(error: object, text: str | None) -> None:
         ("sk-1234", "[redacted]"),
         ("provided: sk-abc1***********wxyz.", "provided: [redacted]."),
         ("use sk-learn and a desk-1200", "use sk-learn and a desk-1200"),
-        ("pk-lf-12ab34cd", "[redacted]"),
+        ("pk-lf-12ab34cd and sk_live_12ab34cd", "[redacted] and [redacted]"),
         ("Authorization: Bearer abcdefg1", "Authorization: Bearer [redacted]"),
         ("authorization: Basic dXNlcjpwYXNz1", "authorization: Basic [redacted]"),
         ('{"api_key": "0123456789abcdef"}', '{"api_key": "[redacted]"}'),

@@ -119,7 +119,7 @@ class Calls:
         task: Task of the queries.
         skip_incomplete: Leave out, and count, records that lack the query or the model; else they
             are errors.
-        hint: Why the tool may not have logged the query.
+        hints: Attribute of `Call` to why it may be missing or how to say it.
     """
 
     def __init__(
@@ -129,9 +129,9 @@ class Calls:
         *,
         task: str = "",
         skip_incomplete: bool = False,
-        hint: str = "",
+        hints: Mapping[str, str] | None = None,
     ) -> None:
-        self._path, self._task, self._skip, self._hint = path, task, skip_incomplete, hint
+        self._path, self._task, self._skip, self._hints = path, task, skip_incomplete, hints or {}
         self._names = {name: fields.get(name, name) for name in _FIELDS.values()}
         self._names["propensity"] = fields.get("propensity", "propensity")
         self._rows = Rows({column: self._names[name] for column, name in _FIELDS.items()})
@@ -201,7 +201,7 @@ class Calls:
                 if self._skip:
                     self.leave_out(f"record without {name}")
                     return False
-                hint = f" ({self._hint})" if self._hint and name == "query" else ""
+                hint = f" ({self._hints[name]})" if name in self._hints else ""
                 msg = f"says no {name}{hint}; skip_incomplete=true leaves such records out"
                 raise FormatError(msg, file=file, row=row, field=self._names[name])
         return True

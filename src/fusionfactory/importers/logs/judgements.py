@@ -16,7 +16,7 @@ __all__ = ["Judgement", "Judgements"]
 
 _QUALITY = ("performance", "correctness", "quality")
 _JUDGE = ("llm_judge", "judge")
-_WORDS = {"true": 1.0, "false": 0.0}
+_WORDS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Judgement:
 
     Attributes:
         name: Of the score.
-        value: Of any type.
+        value: Of any type; true and false are 1 and 0 on any scale.
         file: The file it stands in.
         row: The row it stands in.
         field: The field it stands in.
@@ -89,8 +89,11 @@ class Judgements:
         if judgement is None or judgement.value is None:
             return None
         value = judgement.value
-        read = _WORDS.get(value.lower()) if isinstance(value, str) else None
-        read = number(value) if read is None else read
+        if isinstance(value, str):
+            value = _WORDS.get(value.lower(), value)
+        if isinstance(value, bool):
+            return float(value)
+        read = number(value)
         place: dict[str, Any] = {
             "file": judgement.file, "row": judgement.row, "field": judgement.field,
         }  # fmt: skip

@@ -144,6 +144,8 @@ def _judgement(record: Record) -> Judgement:
     value = item.get("value")
     if value is None:
         value = _get(item, "stringValue")
+    if str(_get(item, "dataType")).upper() == "BOOLEAN" and value in {0, 1}:
+        value = bool(value)
     return Judgement(str(item.get("name")), value, file, row, "value")
 
 

@@ -10,6 +10,7 @@ from fusionfactory.importers.logs.answers import read_answer
 from fusionfactory.importers.logs.calls import Call, Calls, Log
 from fusionfactory.importers.logs.messages import conversation, query_text
 from fusionfactory.importers.logs.records import read_records
+from fusionfactory.importers.logs.redaction import MARK
 from fusionfactory.importers.logs.values import decoded, first, number, propensity_in, time_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _FIELDS = {"query": "messages", "input_tokens": "prompt_tokens",
            "propensity": "metadata"}  # fmt: skip
 _CHATS = ("completion", "response", "message", "generate_content")
 _ARMS = ("model_group", "model")
-_HINT = "the proxy keeps prompts only with store_prompts_in_spend_logs"
+_HINTS = {"query": "the proxy keeps prompts only with store_prompts_in_spend_logs"}
 _NESTED = ("requester_metadata", "spend_logs_metadata")
 
 
@@ -39,7 +40,8 @@ def read_log(
 
     Prompts are in the log only where the proxy stores them (`store_prompts_in_spend_logs`): in
     `messages`, or in the body in `proxy_server_request`. Calls that are no chat or text completion
-    (embeddings, images, ...) are left out. Token counts that are all 0 are unknown. A `propensity`
+    (embeddings, images, ...) are left out, and so are requests that the proxy refused before it
+    asked a model. Token counts that are all 0 are unknown. A `propensity`
     in `metadata`, or in the request's own metadata in it, is the outcome's.
 
     Args:
@@ -60,11 +62,14 @@ def read_log(
         raise ConfigError(msg, field="arm")
     path = Path(path)
     fields = _FIELDS | {"model": arm}
-    calls = Calls(path, fields, task=task, skip_incomplete=skip_incomplete, hint=_HINT)
+    calls = Calls(path, fields, task=task, skip_incomplete=skip_incomplete, hints=_HINTS)
     for file, row, item in read_records(path):
         kind = str(item.get("call_type") or "")
         if kind and not any(chat in kind for chat in _CHATS):
             calls.leave_out(f"call of type {kind}")
+            continue
+        if not kind and first(item, *_ARMS) is None:
+            calls.leave_out("request that the proxy refused before it asked a model")
             continue
         calls.add(file, row, _call(item, arm, file, row, zero_is_unknown=zero_is_unknown))
     return calls.log()
@@ -130,4 +135,7 @@ def _error(item: JsonObject, metadata: JsonObject) -> str | None:
     told = decoded(metadata.get("error_information"))
     told = told if isinstance(told, dict) else {}
     said = [first(told, name) for name in ("error_class", "error_code", "error_message")]
-    return ": ".join(str(part) for part in said if part is not None) or "failure"
+    text = ": ".join(str(part) for part in said if part is not None) or "failure"
+    for key in (first(item, "api_key"), first(metadata, "user_api_key")):
+        text = text if key is None else text.replace(str(key), MARK)
+    return text

@@ -21,6 +21,10 @@ __all__ = ["read", "read_log"]
 
 _FIELDS = {"query": "messages", "response": "choices", "input_tokens": "usage",
            "output_tokens": "usage", "propensity": "metadata"}  # fmt: skip
+_HINTS = {
+    "query": "a batch's prompts are in its input: say where with requests=FILE",
+    "model": "say who answered with model=NAME",
+}
 _BAD_STATUS = 400
 
 
@@ -49,7 +53,7 @@ def read_log(
         FormatError: The content is malformed.
     """
     path = Path(path)
-    calls = Calls(path, _FIELDS, task=task, skip_incomplete=skip_incomplete)
+    calls = Calls(path, _FIELDS, task=task, skip_incomplete=skip_incomplete, hints=_HINTS)
     records = list(read_records(path))
     inputs = list(read_records(Path(requests))) if requests is not None else []
     asked = {

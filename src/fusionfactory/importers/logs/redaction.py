@@ -11,7 +11,7 @@ MARK = "[redacted]"
 
 # Lookaheads are bounded: without, a text of many beginnings would take quadratic time.
 _KEYS = re.compile(
-    r"\b(?:sk|pk|rk)-(?=[\w*.-]{0,64}\d)[\w*.-]{3,}[\w*]"  # OpenAI, Anthropic, LiteLLM, Langfuse
+    r"\b(?:sk|pk|rk)[-_](?=[\w*.-]{0,64}\d)[\w*.-]{3,}[\w*]"  # OpenAI, Anthropic, LiteLLM, Langfuse
     r"|\bAKIA[0-9A-Z]{16}\b"
     r"|\bAIza[\w-]{35}"
     r"|\bgh[pousr]_[A-Za-z0-9]{20,}"
@@ -31,6 +31,7 @@ def clean(text: str) -> str:
     """The text without what looks like a credential, and as every store can hold it.
 
     A key is replaced by `MARK`; NUL characters are left out and half a character becomes `?`.
+    Some keys look like nothing: a reader that knows one takes it out itself.
     """
     text = _NAMED.sub(rf"\1{MARK}", _KEYS.sub(MARK, text)).replace("\x00", "")
     return text if text.isascii() else text.encode(errors="replace").decode()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["EVALUATION", "Event", "Span", "flat", "nested", "read_spans"]
 
 EVALUATION = "gen_ai.evaluation.result"
+_KINDS = ("stringValue", "intValue", "doubleValue", "boolValue", "arrayValue", "kvlistValue")
 _FAILED = ("2", "error", "status_code_error", "statuscode.error")
 
 
@@ -89,6 +90,7 @@ def read_spans(path: Path) -> list[Span]:
     loose: list[Event] = []
     for file, row, item in read_records(path):
         inside = list(_of_otlp(item, "resourceSpans", "scopeSpans", "spans"))
+        inside += _of_otlp(item, "spans")
         logged = list(_of_otlp(item, "resourceLogs", "scopeLogs", "logRecords"))
         if not inside and not logged and "resourceSpans" not in item:
             inside = [item]
@@ -167,16 +169,17 @@ def _attributes(item: JsonObject) -> JsonObject:
     if isinstance(given, list):
         return {str(pair.get("key")): _value(pair.get("value")) for pair in objects(given)}
     if isinstance(given, dict):
-        return flat(given)
+        return flat({name: _value(inner) for name, inner in given.items()})
     start = "attributes."
     return flat({n.removeprefix(start): v for n, v in item.items() if n.startswith(start)})
 
 
 def _value(value: Any) -> Any:  # noqa: ANN401  any JSON
     """A value of OTLP's `AnyValue`."""
-    if not isinstance(value, dict) or len(value) != 1:
+    kind = next(iter(value), None) if isinstance(value, dict) and len(value) == 1 else None
+    if kind not in _KINDS:
         return value
-    ((kind, inner),) = value.items()
+    inner = value[kind]
     values = objects(inner.get("values")) if isinstance(inner, dict) else []
     if kind == "arrayValue":
         return [_value(item) for item in values]
