@@ -7,6 +7,7 @@ import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from typing import TypeAlias
 
 import pytest
 from hypothesis import given, settings
@@ -32,6 +33,10 @@ def score(metric: str, target: str, response: str, text: str = "What?") -> Score
     assert (found.name, found.scorer) == ("performance", metric)
     assert found.value == 1 or found.reason, "a score below 1 has a reason"
     return found
+
+
+Case: TypeAlias = tuple[str, str, float]
+"""Target, response, value."""
 
 
 def gold(*answers: str) -> str:
@@ -101,9 +106,9 @@ def test_thoughts_and_further_questions_are_no_response() -> None:
     assert final_answer(restated).text == "4"
 
 
-# Tables: target, response, value
+# Tables
 
-EXACT = [
+EXACT: list[Case] = [
     ("Paris", "paris", 1),
     ("Paris", "**Paris.**", 1),
     ("Paris", "The answer is Paris. It is the capital of France.", 1),
@@ -141,7 +146,7 @@ EXACT = [
     ("x", " \n", 0),
 ]
 
-CONTAINS = [
+CONTAINS: list[Case] = [
     ("Paris", "It is Paris, of course.", 1),
     ("Paris", "comparison", 0),
     ("cat", "concatenate", 0),
@@ -190,7 +195,7 @@ CONTAINS = [
     ("x", "", 0),
 ]
 
-F1 = [
+F1: list[Case] = [
     ("Paris", "Paris", 1),
     ("the Paris", "Paris", 1),
     ("New York City", "New York", 0.8),
@@ -208,7 +213,7 @@ F1 = [
     ("x", "", 0),
 ]
 
-CHOICE = [
+CHOICE: list[Case] = [
     ("A", "A", 1),
     ("A", "a", 1),
     ("A", "(A)", 1),
@@ -266,7 +271,7 @@ CHOICE = [
     (gold("A", "C"), "C", 1),
 ]
 
-NUMBER = [
+NUMBER: list[Case] = [
     ("18", "18", 1),
     ("18", "18.00", 1),
     ("18.00", "18", 1),
@@ -335,7 +340,7 @@ NUMBER = [
     (gold("18", "19"), "19", 1),
 ]
 
-MATH = [
+MATH: list[Case] = [
     ("\\frac{3}{4}", "\\boxed{0.75}", 1),
     ("\\frac{3}{4}", "\\boxed{\\dfrac{3}{4}}", 1),
     ("\\frac{3}{4}", "3/4", 1),
