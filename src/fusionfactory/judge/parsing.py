@@ -36,6 +36,7 @@ _LABEL = re.compile(
     r"(?:\s+(?:as|at|with|an?))*\b",
     re.IGNORECASE,
 )
+_RIGHT = re.compile(r"\bright\s*:\s*(?:(true|yes)|(false|no))\b", re.IGNORECASE)
 _ANSWER = re.compile(r"^(?:final\s+)?(?:answer|verdict)\s*[:=]\s*", re.IGNORECASE)
 _WORDS = {
     0.0: ("wrong", "incorrect", "false", "zero"),
@@ -76,14 +77,23 @@ def parse_score(text: str) -> Verdict | None:
     A number counts as it stands in [0, 1]; above 1 only with its scale (`8/10`, `80%`). Ranges,
     repeated scales (`0, 0.3 or 0.6`) and negative numbers are unclear. Reads JSON, `<answer>`,
     `Score: 0.8`, and a reply or a last line that is the score alone.
+
+    A verdict that calls the answer wrong is 0, as the rubric has it, whatever the score beside it;
+    one that calls it right and scores it 0 is unclear.
     """
     found = _SCORE.find(text)
-    return None if found is None else Verdict(snap(found.value), found.reason)
+    if found is None:
+        return None
+    said = _RIGHT.findall(plain(text))
+    right, wrong = said[-1] if said else ("", "")
+    if right and snap(found.value) == 0:
+        return None
+    return Verdict(0.0 if wrong else snap(found.value), found.reason)
 
 
 def _begins(text: str) -> float | None:
     """The number, or the one word of the rubric, with which a text begins."""
-    text = plain(text).strip().lstrip("[(<").strip()
+    text = plain(text).strip().lstrip("[(").strip()
     match = _VALUE.match(text)
     if match is None:
         word = re.match(r"([a-z]+)(?=\s*(?:$|[\n.,;:!)\]}(]))", text.lower())
