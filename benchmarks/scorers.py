@@ -4,9 +4,9 @@ python benchmarks/scorers.py DATA_DIR [--disagreements FILE]
 
 For every task and model: our accuracy, the published one and in how many responses the two differ.
 A response is clear where the publisher's rule and ours have the same to read: one number in the
-JSON field `"answer"`, or the same option wherever it says "answer". PASS if on the clear responses no model's
-accuracy differs by more than half a point. Elsewhere the rules differ on purpose, and the
-disagreements are there to be read.
+JSON field `"answer"`, or the same option wherever it says "answer". PASS if on the clear responses
+no model's accuracy differs by more than half a point. Elsewhere the rules differ on purpose, and
+the disagreements are there to be read.
 """
 
 from __future__ import annotations

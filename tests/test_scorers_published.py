@@ -40,7 +40,7 @@ def benchmark() -> ModuleType:
         ("number", "gsm8k", 0.97),
         ("number", "math_level5", 0.75),
         ("math", "math_level5", 0.75),
-        ("multiple_choice", "mmlu_pro", 0.9),
+        ("multiple_choice", "mmlu_pro", 0.75),
     ],
 )
 def test_published_scores_are_reproduced(

@@ -32,10 +32,12 @@ _LEAD = (
     r"|\b[Ii] (?:would )?(?:choose|pick|select|go with)\b"
 )
 _NOUN = r"(?:(?:[Oo]ption|[Cc]hoice|[Ll]etter|[Aa]nswer)\b)?"
+_MORE = rf"(?:, ?| and | or )[A-J]{_FOLLOWS}"
 _STATED = re.compile(
     rf"(?:{_LEAD}){_WRAP}{_NOUN}{_WRAP}"
-    rf"(?:[(\[{{]\s*(?P<wrapped>[A-Ja-j])\s*[)\]}}]|(?P<bare>[A-J])(?!, ?[A-J]\b){_FOLLOWS}"
-    r"|(?P<several>[(\[{]\s*[A-J]\s*(?:,|and\b|or\b|&)[^)\]}\n]{0,40}[)\]}]|[A-J], ?[A-J]\b))"
+    rf"(?:[(\[{{]\s*(?P<wrapped>[A-Ja-j])\s*[)\]}}]|(?P<bare>[A-J])(?!{_MORE}){_FOLLOWS}"
+    r"|(?P<several>[(\[{]\s*[A-J]\s*(?:,|and\b|or\b|&)[^)\]}\n]{0,40}[)\]}]|"
+    rf"[A-J]{_MORE}))"
 )
 _CHOSEN = re.compile(
     r"\b[Oo]ption\s*[*_(\[\"']*(?P<letter>[A-J])[*_)\]\"']*\s*"

@@ -47,6 +47,7 @@ _SENTENCE_END = re.compile(r"[.!?][*_\"')\]]*[ \t]+(?=[A-Z(\"'*])")
 _ABBREVIATION = re.compile(
     r"(?:^|\W)(?:\w|mr|mrs|ms|dr|st|jr|sr|vs|no|mt|prof|gen|col|sgt|rev)$", re.IGNORECASE
 )
+_MARKUP = "*_` \n"
 _TITLE = 6
 _LONG_WORD = 200
 _DEPTH = 3
@@ -92,7 +93,8 @@ def final_answer(response: str) -> FinalAnswer:
         if inner is None or not inner.text:
             break
         found = FinalAnswer(inner.text, found.form)
-    return FinalAnswer(found.text.strip(), found.form)
+    text = found.text.strip()
+    return FinalAnswer(text.strip(_MARKUP) or text, found.form)
 
 
 def _mark(text: str) -> FinalAnswer | None:
@@ -177,8 +179,8 @@ def _phrase(text: str) -> FinalAnswer | None:
     if mark is None:
         return None
     lines = (line.strip() for line in text[mark.end() :].splitlines())
-    content = next((line for line in lines if line.strip("*_`")), "")
-    return FinalAnswer(_sentence(content).strip("*_` "), "phrase") if content else None
+    content = next((line for line in lines if line.strip(_MARKUP)), "")
+    return FinalAnswer(_sentence(content), "phrase") if content else None
 
 
 def _sentence(line: str) -> str:

@@ -111,7 +111,7 @@ def _expression(text: str) -> str:
     Nothing is read of prose that is no marked answer and breaks off.
     """
     answer = final_answer(text)
-    stated = answer.text[-_LONGEST:].strip("*_` ").translate(_SIGNS)
+    stated = answer.text[-_LONGEST:].strip().translate(_SIGNS)
     stated = _DOUBLED.sub(r"\\", _ROOT.sub(r"\\sqrt{\1\2}", stated)).replace("√", "\\sqrt ")
     formulas = list(_FORMULA.finditer(stated))
     if not _is_prose(_FORMULA.sub(" ", stated), _NAME if not formulas else 0):

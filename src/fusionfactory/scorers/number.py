@@ -42,7 +42,7 @@ _NOISE = re.compile(
 )
 _UNSIGNED = r"(?:\d{1,3}(?:,\d{3})+(?![\d])|\d+)(?:\.\d+)?"
 _NUMERAL = re.compile(
-    r"(?P<sign>(?<![\w)\]}%.])-[$€£¥₹]?)?(?<!\w)"
+    r"(?P<sign>(?<![\w)\]}%.])-[$€£¥₹]?)?(?<![\w√])"
     r"(?:(?P<whole>\d+) {1,3}(?P<part>\d+) ?/ ?(?P<of>\d+)"
     rf"|(?P<top>{_UNSIGNED}) ?/ ?(?P<bottom>{_UNSIGNED})"
     rf"|(?P<plain>{_UNSIGNED}|(?<!\w)\.\d+)"
