@@ -1,0 +1,113 @@
+"""The walk-through of docs/fusionbench.md with a real model: collect, score, judge, evaluate."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fusionfactory.cachedir import cache_dir
+from fusionfactory.cli.app import main
+from fusionfactory.errors import PackageError
+from fusionfactory.store import Store
+
+ROOT = Path(__file__).resolve().parents[1]
+MODEL = "smollm2-135m-instruct"
+SETTINGS = f"""
+store = "runs.db"
+
+[[models]]
+name = "{MODEL}"
+gguf = "{{gguf}}"
+strategies = ["direct", "think"]
+params = {{{{ temperature = 0.0, max_tokens = 48 }}}}
+input_price = 0.01
+output_price = 0.02
+threads = 1
+
+[[tasks]]
+name = "rg_chain_sum"
+
+[[tasks]]
+name = "rg_needle_haystack"
+
+[[tasks]]
+name = "capitals"
+path = "capitals.jsonl"
+metric = "contains"
+instruction = "Answer in one word."
+"""
+CAPITALS = {"France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Spain": "Madrid",
+            "Germany": "Berlin", "Egypt": "Cairo"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def gguf() -> Path:
+    """SmolLM2 in the cache, fetched by the demo's script; the hash is checked there."""
+    folder = cache_dir() / "models"
+    script = ROOT / "demo" / "models.py"
+    command = [sys.executable, str(script), "--models", str(folder), "--only", MODEL]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        if os.environ.get("CI") == "true":
+            raise PackageError(done.stderr)
+        pytest.skip(f"the model cannot be fetched here: {done.stderr.strip()[-200:]}")
+    (path,) = folder.glob("SmolLM2*.gguf")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, gguf: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fusionfactory.toml").write_text(SETTINGS.format(gguf=gguf))
+    rows = [{"question": f"What is the capital of {c}?", "target": t} for c, t in CAPITALS.items()]
+    (tmp_path / "capitals.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path
+
+
+def run(*arguments: str) -> int:
+    try:
+        main(list(arguments))
+    except SystemExit as done:
+        return int(done.code or 0)
+    return 0
+
+
+def facts(path: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(path).read_text())
+    return found
+
+
+def test_from_questions_to_a_report(folder: Path) -> None:
+    assert run("collect", "--train", "4", "--test", "2", "--json", "collected.json") == 0
+    collected = facts("collected.json")
+    assert (collected["done"], collected["failed"], collected["unpriced"]) == (36, 0, 0)
+    assert collected["spent_usd"] > 0
+    assert run("collect", "--train", "4", "--test", "2", "--json", "again.json") == 0
+    assert facts("again.json")["done"] == 0
+
+    assert run("score", "--json", "scored.json") == 0
+    assert facts("scored.json")["scored"] == 36
+    with Store("runs.db") as store:
+        table = store.table()
+        outcomes = list(store.outcomes())
+    assert table.arm_names == (MODEL, f"{MODEL}|think")
+    assert len(table) == 18
+    assert table.cost_basis == "measured"
+    assert {outcome.finish_reason for outcome in outcomes} <= {"stop", "length"}
+    by_task = table.queries["task"].to_list()
+    capitals = [table.quality[i, 0] for i, task in enumerate(by_task) if task == "capitals"]
+    assert sum(capitals) >= 3, "SmolLM2 knows most of these capitals"
+
+    assert run("judge", "--model", MODEL, "--limit", "4", "--json", "judged.json") in {0, 1}
+    assert run("evaluate", "runs.db", "--router", "knn,task", "--scenario", "performance",
+               "--json", "evaluation.json") == 0  # fmt: skip
+    rows = {row["router"] for row in facts("evaluation.json")["scenarios"]["performance"]}
+    assert {"knn", "task", "best_single", "oracle"} <= rows
+    assert run("report", "evaluation.json", "--out", "report.html") == 0
+    assert "<html" in (folder / "report.html").read_text()[:200]
