@@ -46,6 +46,9 @@ class Endpoint:
     in_flight: int = 0
     most_in_flight: int = 0
     delay_s: float = 0.0
+    hold: int = 0
+    """Nobody is answered until so many calls were in flight at a time."""
+    full: asyncio.Event = field(default_factory=asyncio.Event)
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=2**26)
@@ -57,7 +60,10 @@ class Endpoint:
         self.headers.append(dict(request.headers))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        if self.most_in_flight >= self.hold:
+            self.full.set()
         try:
+            await self.full.wait()
             await asyncio.sleep(self.delay_s)
             if self.answers:
                 return await self.answers.pop(0)(request)
@@ -402,6 +408,7 @@ def test_the_wait_that_the_endpoint_asks_for() -> None:
 @pytest.mark.parametrize(
     "header",
     [
+        {"Retry-After": "0"},
         {"Retry-After": "soon"},
         {"Retry-After": "-5"},
         {"Retry-After": "9" * 400},
@@ -442,7 +449,7 @@ def ask_many(endpoint: Endpoint, count: int, **params: Any) -> tuple[list[str], 
 
 
 def test_64_calls_in_parallel() -> None:
-    endpoint = Endpoint(delay_s=0.3)
+    endpoint = Endpoint(hold=64)
     texts, limit = ask_many(endpoint, 64, concurrency=64)
     assert len(texts) == 64
     assert limit == endpoint.most_in_flight == 64
@@ -450,7 +457,7 @@ def test_64_calls_in_parallel() -> None:
 
 
 def test_no_more_at_a_time_than_allowed() -> None:
-    endpoint = Endpoint(delay_s=0.002)
+    endpoint = Endpoint(hold=7, delay_s=0.002)
     ask_many(endpoint, 100, concurrency=7)
     assert endpoint.most_in_flight == 7
 

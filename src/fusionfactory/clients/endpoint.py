@@ -123,7 +123,7 @@ class EndpointClient:
                 last = attempt >= self.retries or (wait_s or 0.0) > LONGEST_WAIT_S
                 if last or not error.retryable:
                     raise
-            await self._sleep(self._backoff_s(attempt) if wait_s is None else wait_s)
+            await self._sleep(wait_s or self._backoff_s(attempt))
             attempt += 1
 
     async def close(self) -> None:
