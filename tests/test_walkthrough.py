@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fusionfactory.cachedir import cache_dir
 from fusionfactory.cli.app import main
-from fusionfactory.errors import PackageError
 from fusionfactory.store import Store
 
-ROOT = Path(__file__).resolve().parents[1]
 MODEL = "smollm2-135m-instruct"
 SETTINGS = f"""
 store = "runs.db"
@@ -44,21 +38,6 @@ instruction = "Answer in one word."
 """
 CAPITALS = {"France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Spain": "Madrid",
             "Germany": "Berlin", "Egypt": "Cairo"}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def gguf() -> Path:
-    """SmolLM2 in the cache, fetched by the demo's script; the hash is checked there."""
-    folder = cache_dir() / "models"
-    script = ROOT / "demo" / "models.py"
-    command = [sys.executable, str(script), "--models", str(folder), "--only", MODEL]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        if os.environ.get("CI") == "true":
-            raise PackageError(done.stderr)
-        pytest.skip(f"the model cannot be fetched here: {done.stderr.strip()[-200:]}")
-    (path,) = folder.glob("SmolLM2*.gguf")
-    return path
 
 
 @pytest.fixture
