@@ -36,8 +36,8 @@ _MORE = rf"(?:, ?| and | or )[A-J]{_FOLLOWS}"
 _STATED = re.compile(
     rf"(?:{_LEAD}){_WRAP}{_NOUN}{_WRAP}"
     rf"(?:[(\[{{]\s*(?P<wrapped>[A-Ja-j])\s*[)\]}}]|(?P<bare>[A-J])(?!{_MORE}){_FOLLOWS}"
-    r"|(?P<several>[(\[{]\s*[A-J]\s*(?:,|and\b|or\b|&)[^)\]}\n]{0,40}[)\]}]|"
-    rf"[A-J]{_MORE}))"
+    r"|(?P<several>[(\[{]\s*[A-J]\s*(?:,|and\b|or\b|&)[^)\]}\n]{0,40}[)\]}]"
+    rf"|[A-J]{_MORE}))"
 )
 _CHOSEN = re.compile(
     r"\b[Oo]ption\s*[*_(\[\"']*(?P<letter>[A-J])[*_)\]\"']*\s*"
@@ -45,8 +45,10 @@ _CHOSEN = re.compile(
     r"(?:correct|right|best|true|answer|likely|accurate|appropriate)"
 )
 _LOOSE = re.compile(
-    rf"(?<!\w)\(\s*([A-J])\s*\)|\(([a-j])\)[\s.*]*\Z|\*\*\s*\(?([A-J])[).:]?\s*(?:\*\*|(?=[A-Z][a-z]))"
-    rf"|\b[Oo]ption\s+\(?([A-J]){_FOLLOWS}|\b(?:is|are|was|were|be|called|as|except):?\s+\**([A-J])[).](?:\s|\*|$)"
+    r"(?<!\w)\(\s*([A-J])\s*\)|\(([a-j])\)[\s.*]*\Z"
+    r"|\*\*\s*\(?([A-J])[).:]?\s*(?:\*\*|(?=[A-Z][a-z]))"
+    rf"|\b[Oo]ption\s+\(?([A-J]){_FOLLOWS}"
+    r"|\b(?:is|are|was|were|be|called|as|except):?\s+\**([A-J])[).](?:\s|\*|$)"
 )
 _LISTED = re.compile(r"^[ \t*]*([A-J])[).:][*\s]", re.MULTILINE)
 _ALONE = re.compile(
@@ -83,9 +85,8 @@ class MultipleChoice:
         offered = listed if set(keys) <= set(listed) else _LETTERS
         letter = _chosen(response, offered)
         if letter is None:
-            return verdict(
-                self, 0, f"no option letter found in {excerpt(final_answer(response).text)}"
-            )
+            read = excerpt(final_answer(response).text)
+            return verdict(self, 0, f"no option letter found in {read}")
         if letter in keys:
             return verdict(self, 1)
         return verdict(self, 0, f"read {letter}, expected {keys[0]}")

@@ -22,8 +22,8 @@ _OPINION = re.compile(
     r"(?<![\w'’-])(?P<word>yes|no|true|false)(?![\w'’-])"
 )
 _ANSWERING = re.compile(
-    r"[\s*_\"'`]*(?:$|[.,;:!?)\]}\-\u2013\u2014<\\]|(?:it|they|he|she|this|that|there|you|we|i|the|because"
-    r"|since|as)\b)"
+    r"[\s*_\"'`]*(?:$|[.,;:!?)\]}\-\u2013\u2014<\\]"
+    r"|(?:it|they|he|she|this|that|there|you|we|i|the|because|since|as)\b)"
 )
 _OPENING = re.compile(r"(?:^|[.!?:\"'*(\[{>=\n])\s*$")
 _BEFORE = 3
