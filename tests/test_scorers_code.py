@@ -207,6 +207,23 @@ def test_mbpp_is_scored_by_its_asserts(sandbox: Sandbox) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "response",
+    [
+        "count_vowels = lambda text: sum(letter in 'aeiou' for letter in text)",
+        "VOWELS = set('aeiou')\n# It\ndef count_vowels(t): return sum(x in VOWELS for x in t)",
+        "[BEGIN] def count_vowels(text): return sum(map(text.count, 'aeiou')) [DONE]",
+        "[BEGIN]```python\n" + VOWELS + "```[DONE]",
+        "1. The code:\n   ```python\n" + textwrap.indent(VOWELS, "   ") + "   ```\n2. Done.",
+        "Sure!\n\n" + VOWELS + "\n\nThis counts them.\n- quickly",
+        "from re import findall\ndef count_vowels(text):\n    return len(findall('[aeiou]', text))",
+    ],
+)
+def test_code_is_found_where_it_stands(response: str, sandbox: Sandbox) -> None:
+    score = Code(sandbox=sandbox).score(_mbpp(), response)
+    assert (score.value, score.reason) == (1.0, None)
+
+
 def test_a_response_without_code_scores_zero_with_a_reason() -> None:
     scorer = Code(sandbox=Listening())
     for response in ("", "   \n", "[BEGIN]\n[DONE]", "<think>forever</think>"):

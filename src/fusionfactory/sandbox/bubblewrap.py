@@ -7,10 +7,11 @@ everything inside.
 
 Not defended: solution and tests share one Python process, as in every benchmark that calls a
 function from an assert. A solution that sets out to cheat its own tests can: by objects that equal
-everything, by replacing functions of the standard library that a test uses, or by searching the
-interpreter's frames or descriptors for the harness and speaking in its place. That changes its own
-verdict and nothing else. The number of empty files in `/tmp` is bounded by the kernel and the wall
-time alone. Side channels of shared hardware are out of reach.
+everything, by defining names or replacing functions of the standard library that a test uses, or
+by searching the interpreter's frames or descriptors for the harness and speaking in its place. That
+changes its own verdict and nothing else. The number of empty files in `/tmp` is bounded by the
+kernel and the wall time alone. Side channels of shared hardware are out of reach. Before Linux 5.14
+the limit on processes counts all of the user's, so a program may be refused a child for no fault.
 """
 
 from __future__ import annotations
@@ -43,8 +44,16 @@ __all__ = ["Bubblewrap"]
 
 _NOBODY = 65534
 _INSIDE = 1000
+_FOLDER = "/tmp"  # noqa: S108  in a mount namespace of its own
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
-_ENVIRONMENT = {"HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "PATH": "/nowhere"}  # noqa: S108
+# The hash of texts orders sets: a program that passes once shall pass again.
+_ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "HOME": _FOLDER,
+    "TMPDIR": _FOLDER,
+    "LANG": "C.UTF-8",
+    "PATH": "/nowhere",
+}
 _START_S = 60.0
 
 
@@ -104,7 +113,7 @@ class Bubblewrap:
             *self._walls(limits),
             *("--seccomp", str(bpf), "--info-fd", str(told_in.fileno())),
             *("--userns-block-fd" if self.drops_root else "--block-fd", str(wait.fileno())),
-            *("--", str(self.interpreter.executable), "-I", "-S", "-B", "-X", "utf8"),
+            *("--", str(self.interpreter.executable), "-P", "-s", "-S", "-B", "-X", "utf8"),
             *("-c", HARNESS, str(theirs.fileno()), name, *self._numbers(limits)),
         ]
         process = subprocess.Popen(  # noqa: S603
@@ -154,8 +163,8 @@ class Bubblewrap:
             walls += ["--tmpfs", str(path), "--remount-ro", str(path)]
         for device in _DEVICES:
             walls += ["--dev-bind", device, device]
-        walls += ["--perms", "1777", "--size", str(limits.disk_bytes), "--tmpfs", "/tmp"]  # noqa: S108
-        return [*walls, "--chdir", "/tmp", "--remount-ro", "/"]  # noqa: S108
+        walls += ["--perms", "1777", "--size", str(limits.disk_bytes), "--tmpfs", _FOLDER]
+        return [*walls, "--chdir", _FOLDER, "--remount-ro", "/"]
 
     def _numbers(self, limits: Limits) -> list[str]:
         # Bubblewrap's own first process counts too where it has the same user.

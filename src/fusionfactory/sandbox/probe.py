@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import platform
 import shutil
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["breaches", "find_sandbox", "make_sandbox"]
 
 _LIMITS = Limits(wall_s=20, cpu_s=20, memory_bytes=192 * 2**20, processes=4, disk_bytes=2**20)
+_TRYING = threading.Lock()
 _SWITCHES = (
     (Path("/proc/sys/kernel/unprivileged_userns_clone"), "0", "1"),
     (Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"), "1", "0"),
@@ -33,7 +34,7 @@ _ESCAPE = r"""
 import os, socket, sys
 
 SECRETS = {secrets!r}
-EXPECTED = ["HOME", "TMPDIR", "LANG", "PATH", "PWD"]
+EXPECTED = ["HOME", "TMPDIR", "LANG", "PATH", "PWD", "PYTHONHASHSEED"]
 open_ = []
 
 def attempt(name, action):
@@ -82,7 +83,7 @@ def breaches(sandbox: Sandbox) -> str:
     """What a program in the sandbox reached that it must not; empty for none.
 
     Raises:
-        SandboxError: The sandbox does not start.
+        SandboxError: The sandbox does not start, or the program does not come to its end.
     """
     program = _ESCAPE.format(
         secrets=[
@@ -101,9 +102,8 @@ def breaches(sandbox: Sandbox) -> str:
     run = sandbox.run(program, limits=_LIMITS)
     _, said, found = run.output.partition("open: ")
     if run.verdict != "passed" or not said:
-        return (
-            f"the end of the probe ({run.verdict}: {run.reason}; {json.dumps(run.output[-200:])})"
-        )
+        msg = f"its check did not end: {run.verdict}, {run.reason}"
+        raise SandboxError(msg)
     return found
 
 
@@ -127,7 +127,7 @@ def make_sandbox(path: str | None = None) -> Sandbox:
             "apt install bubblewrap (or your distribution's package of that name)"
         )
         raise SandboxError(msg)
-    failures = []
+    failures, started = [], False
     for drops_root in (True, False) if os.geteuid() == 0 else (False,):
         sandbox = Bubblewrap(Path(bwrap), this_interpreter(), drops_root)
         try:
@@ -137,18 +137,25 @@ def make_sandbox(path: str | None = None) -> Sandbox:
             continue
         if not found:
             return sandbox
+        started = True
         failures.append(f"a program inside reached {found}")
-    msg = f"{bwrap} does not isolate here: {'; '.join(failures)}. {_advice()}"
+    advice = "Run the code on another machine, or tell us." if started else _advice()
+    msg = f"{bwrap} does not isolate here, so no code is run: {'; '.join(failures)}. {advice}"
     raise SandboxError(msg)
 
 
-@functools.cache
 def find_sandbox() -> Sandbox:
     """The sandbox of this machine, tried once per process.
 
     Raises:
         SandboxError: Code cannot be isolated here; says what is missing and what brings it.
     """
+    with _TRYING:
+        return _tried_sandbox()
+
+
+@functools.cache
+def _tried_sandbox() -> Sandbox:
     return make_sandbox()
 
 

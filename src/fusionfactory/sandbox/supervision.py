@@ -58,8 +58,13 @@ def end(box: Confined) -> int:
     Raises:
         SandboxError: Something could not be killed.
     """
-    with contextlib.suppress(ProcessLookupError):
+    try:
         signal.pidfd_send_signal(box.init_handle, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        # Where bubblewrap is setuid only its outer process is ours; the others die with it.
+        box.process.kill()
     with selectors.DefaultSelector() as selector:
         selector.register(box.init_handle, selectors.EVENT_READ)
         gone = bool(selector.select(_END_S))
@@ -173,8 +178,12 @@ class _Supervision:
     def _exchange(self, mask: int) -> None:
         channel = self.box.channel
         if mask & selectors.EVENT_WRITE:
-            with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+            try:
                 del self.feed[: channel.send(self.feed[: 2**16])]
+            except BlockingIOError:
+                pass
+            except (BrokenPipeError, ConnectionResetError):
+                self.feed.clear()
         content = _read(channel.fileno()) if mask & selectors.EVENT_READ else None
         if content == b"":
             self.selector.unregister(channel)

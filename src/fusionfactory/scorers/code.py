@@ -15,15 +15,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Code", "program"]
 
-_MARKED = re.compile(r"\[BEGIN\](.*?)(?:\[DONE\]|\Z)", re.DOTALL)
+_MARKED = re.compile(r"\[BEGIN\][ \t]*(.*?)(?:\[DONE\]|\Z)", re.DOTALL)
 _FENCED = re.compile(
-    r"^[ \t]*```[ \t]*[\w+.-]*[ \t]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE
+    r"^([ \t]*)```[ \t]*[\w+.-]*[ \t]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE
 )
 _CALLED = re.compile(r"\b([A-Za-z_]\w*)[ \t]*\(")
 _CHECKED = re.compile(r"^check\((\w+)\)\s*\Z", re.MULTILINE)
-_DEFINED = re.compile(r"^(?:async[ \t]+def|def|class)[ \t]+(\w+)", re.MULTILINE)
+_ASSIGNED = r"\w+[ \t]*(?::[^=\n]+)?=(?!=)"
+_DEFINED = re.compile(
+    rf"^(?:(?:async[ \t]+def|def|class)[ \t]+(\w+)|(?={_ASSIGNED})(\w+))", re.MULTILINE
+)
 _CODE_LINE = re.compile(
-    r"^(?:from[ \t]+\S+[ \t]+import|import[ \t]+\w|def[ \t]|class[ \t]|@\w|async[ \t])",
+    r"^(?:from[ \t]+\S+[ \t]+import\b|import[ \t]+\w|def[ \t]|class[ \t]|@\w|async[ \t]|"
+    rf"{_ASSIGNED})",
     re.MULTILINE,
 )
 _PROSE_LINE = re.compile(r"^(?:[A-Z][\w']*,?[ \t]+[a-z]|[-*][ \t]|\d+\.[ \t]|##)", re.MULTILINE)
@@ -86,7 +90,7 @@ def program(question: str, tests: str, response: str) -> str:
     if start is None:
         return code
     before, function = start
-    if asked[1] not in _DEFINED.findall(code):
+    if asked[1] not in _names(code):
         return before + function + _as_body(code, function)
     # Imports and helpers of the question count, unless the response brings its own.
     return "".join(_FUTURE.findall(code)) + before + _FUTURE.sub("", code)
@@ -99,7 +103,12 @@ def _extracted(response: str, wanted: set[str]) -> str:
         text = next((content for content in reversed(marked) if content.strip()), "")
     elif "[DONE]" in text:
         text = text.partition("[DONE]")[0]
-    blocks = [content for content in _FENCED.findall(text) if content.strip()]
+    blocks = [
+        # A fence inside a list stands to the right, with all that it holds.
+        re.sub(rf"^[ \t]{{0,{len(margin)}}}", "", content, flags=re.MULTILINE)
+        for margin, content in _FENCED.findall(text)
+        if content.strip()
+    ]
     if blocks:
         return _chosen(blocks, wanted)
     return text.strip("\n") if marked else _bare(text, wanted)
@@ -107,7 +116,7 @@ def _extracted(response: str, wanted: set[str]) -> str:
 
 def _chosen(blocks: list[str], wanted: set[str]) -> str:
     """The last block that defines what the tests call, after blocks whose functions it uses."""
-    defined = [set(_DEFINED.findall(block)) for block in blocks]
+    defined = [_names(block) for block in blocks]
     last = max((n for n, names in enumerate(defined) if names & wanted), default=len(blocks) - 1)
     used = set(re.findall(r"\w+", blocks[last])) - defined[last]
     needed = [n for n in range(last) if defined[n] & used and not defined[n] & defined[last]]
@@ -116,12 +125,17 @@ def _chosen(blocks: list[str], wanted: set[str]) -> str:
 
 def _bare(text: str, wanted: set[str]) -> str:
     """A response without marks: the prose around its functions is left out."""
-    if not set(_DEFINED.findall(text)) & wanted:
-        return text.strip("\n")
+    starts = [match.start() for match in _DEFINED.finditer(text) if set(match.groups()) & wanted]
     first = _CODE_LINE.search(text)
-    code = text[first.start() :] if first else text
-    prose = _PROSE_LINE.search(code)
-    return code[: prose.start()] if prose else code
+    if not starts or first is None:
+        return text.strip("\n")
+    prose = _PROSE_LINE.search(text, starts[-1])
+    return text[first.start() : prose.start() if prose else len(text)]
+
+
+def _names(code: str) -> set[str]:
+    """What the code defines at its margin: functions, classes and variables."""
+    return {name for names in _DEFINED.findall(code) for name in names if name}
 
 
 def _completed(question: str, name: str) -> tuple[str, str] | None:
