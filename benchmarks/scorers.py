@@ -3,8 +3,10 @@
 python benchmarks/scorers.py DATA_DIR [--disagreements FILE]
 
 For every task and model: our accuracy, the published one and in how many responses the two differ.
-A response is clear where the publisher's rule and ours have the same to read: one number in the
-JSON field `"answer"`, or the same option wherever it says "answer". PASS if on the clear responses
+ZeroEval takes for an answer what stands in a JSON field `"answer"`; ours take an answer in prose,
+too. Where the source has that rule, `field` is our accuracy with responses without the field
+counted as wrong. A response is clear where the publisher's rule and ours have the same to read: one
+number in that field, or the same option wherever it says "answer". PASS if on the clear responses
 no model's accuracy differs by more than half a point. Elsewhere the rules differ on purpose, and
 the disagreements are there to be read.
 """
@@ -33,6 +35,7 @@ TOLERANCE = 0.5
 """Points of accuracy."""
 FIELD = re.compile(r'"answer": *(?:"([^"\n]*)"|(-?[\d.,]+))')
 NUMBER = re.compile(r"[^\d\n]{0,40}?-?\d[\d,]*(?:\.\d+)?[^\d\n]{0,40}")
+HAS_FIELD = re.compile(r'"answer"\s*:\s*\S')
 PLAIN = re.compile(r"\$?-?\d[\d,]*(?:\.\d+)?\$?")
 LETTER = re.compile(r"answer is \(?([A-J])(?:\)|\b(?![,\w]))")
 
@@ -62,6 +65,7 @@ class Tally:
     ours: float = 0.0
     published: float = 0.0
     disagreements: int = 0
+    field_ours: float = 0.0
     clear: int = 0
     clear_ours: float = 0.0
     clear_published: float = 0.0
@@ -72,16 +76,22 @@ class Tally:
         return 100 * (self.ours - self.published) / self.count
 
     @property
+    def field_difference(self) -> float:
+        """The same with responses without the JSON field counted as wrong."""
+        return 100 * (self.field_ours - self.published) / self.count
+
+    @property
     def clear_difference(self) -> float:
         """The same on the clear responses."""
         return 100 * (self.clear_ours - self.clear_published) / max(self.clear, 1)
 
-    def add(self, ours: float, published: float, *, clear: bool) -> None:
+    def add(self, ours: float, published: float, *, clear: bool, in_field: bool) -> None:
         """Counts one response."""
         self.count += 1
         self.ours += ours
         self.published += published
         self.disagreements += ours != published
+        self.field_ours += ours * in_field
         self.clear += clear
         self.clear_ours += ours * clear
         self.clear_published += published * clear
@@ -147,7 +157,8 @@ def compare(folder: Path, job: Job, models: Collection[str] | None = None) -> Co
         response, published = row["response"] or "", row["performance"]
         score = scorer.score(query, response)
         clear = is_clear(job.task, job.metric, response)
-        found.tallies[row["llm"]].add(score.value, published, clear=clear)
+        in_field = job.file != "zeroeval" or HAS_FIELD.search(response) is not None
+        found.tallies[row["llm"]].add(score.value, published, clear=clear, in_field=in_field)
         if score.value != published:
             found.disagreements.append(
                 Disagreement(
@@ -166,19 +177,21 @@ def show(found: Comparison) -> None:
         f"\n{found.job.task} by {found.job.metric}: {responses} responses in {found.seconds:.1f} s"
     )
     print(f"{'model':32} {'n':>5} {'ours':>6} {'publ.':>6} {'diff':>6} {'differ':>6} "
-          f"{'clear':>6} {'diff':>6}")  # fmt: skip
+          f"{'field':>6} {'clear':>6} {'diff':>6}")  # fmt: skip
     for model, tally in sorted(found.tallies.items()):
         print(
             f"{model[:32]:32} {tally.count:5} {100 * tally.ours / tally.count:6.2f} "
             f"{100 * tally.published / tally.count:6.2f} {tally.difference:+6.2f} "
-            f"{tally.disagreements:6} {tally.clear:6} {tally.clear_difference:+6.2f}"
+            f"{tally.disagreements:6} {tally.field_difference:+6.2f} {tally.clear:6} {tally.clear_difference:+6.2f}"
         )
     near = sum(abs(tally.difference) <= TOLERANCE for tally in found.tallies.values())
+    by_rule = sum(abs(tally.field_difference) <= TOLERANCE for tally in found.tallies.values())
     clear = sum(item.clear for item in found.disagreements)
     clear_responses = sum(tally.clear for tally in found.tallies.values())
     print(
         f"disagreements: {len(found.disagreements)} of {responses}, {clear} of {clear_responses} "
-        f"clear ones; {near} of {len(found.tallies)} models within {TOLERANCE} on all responses"
+        f"clear ones; {near} of {len(found.tallies)} models within {TOLERANCE} on all responses, "
+        f"{by_rule} by the source's rule"
     )
     print("PASS" if found.passed else "FAIL", f"(clear responses, every model: {TOLERANCE} points)")
 

@@ -35,17 +35,18 @@ def benchmark() -> ModuleType:
 @pytest.mark.shared
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the development data set is not here")
 @pytest.mark.parametrize(
-    ("metric", "task", "clear"),
+    ("metric", "task", "clear", "off"),
     [
-        ("number", "gsm8k", 0.97),
-        ("number", "math_level5", 0.75),
-        ("math", "math_level5", 0.75),
-        ("multiple_choice", "mmlu_pro", 0.75),
+        ("number", "gsm8k", 0.97, 0),
+        ("number", "math_level5", 0.75, 2),
+        ("math", "math_level5", 0.75, None),
+        ("multiple_choice", "mmlu_pro", 0.75, None),
     ],
 )
 def test_published_scores_are_reproduced(
-    benchmark: ModuleType, metric: str, task: str, clear: float
+    benchmark: ModuleType, metric: str, task: str, clear: float, off: int | None
 ) -> None:
+    """`off`: models that differ by the source's rule, for causes that RESULTS.md names."""
     job = next(job for job in benchmark.JOBS if (job.metric, job.task) == (metric, task))
     models = benchmark.models_of(SHARED, job)
     if metric == "math":
@@ -57,5 +58,9 @@ def test_published_scores_are_reproduced(
     assert sum(tally.clear for tally in tallies.values()) >= clear * total
     worst = max(tallies, key=lambda model: abs(tallies[model].clear_difference))
     assert abs(tallies[worst].clear_difference) <= benchmark.TOLERANCE, worst
+    if off is not None:
+        by_rule = {name: tally.field_difference for name, tally in tallies.items()}
+        far = {name: value for name, value in by_rule.items() if abs(value) > benchmark.TOLERANCE}
+        assert len(far) <= off, far
     unclear = [item for item in found.disagreements if item.clear]
     assert len(unclear) <= 0.001 * total, unclear[:3]
