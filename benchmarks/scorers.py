@@ -182,7 +182,8 @@ def show(found: Comparison) -> None:
         print(
             f"{model[:32]:32} {tally.count:5} {100 * tally.ours / tally.count:6.2f} "
             f"{100 * tally.published / tally.count:6.2f} {tally.difference:+6.2f} "
-            f"{tally.disagreements:6} {tally.field_difference:+6.2f} {tally.clear:6} {tally.clear_difference:+6.2f}"
+            f"{tally.disagreements:6} {tally.field_difference:+6.2f} "
+            f"{tally.clear:6} {tally.clear_difference:+6.2f}"
         )
     near = sum(abs(tally.difference) <= TOLERANCE for tally in found.tallies.values())
     by_rule = sum(abs(tally.field_difference) <= TOLERANCE for tally in found.tallies.values())
