@@ -128,8 +128,8 @@ class _Supervision:
                         key.data(mask)
                     self._check_limits()
         finally:
+            wall_s = time.monotonic() - self.since
             status = end(box)
-        wall_s = time.monotonic() - self.since
         self._hear_rest()
         text = self.output[: self.limits.output_bytes].decode("utf-8", "replace")
         if not self.started:
