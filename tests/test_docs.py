@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import click
 import pytest
 
+from fusionfactory.cli.app import cli
+from fusionfactory.config import Config
 from fusionfactory.demo import bundled_log
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,6 +47,31 @@ def test_examples_run(page: Path, tmp_path: Path) -> None:
             cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The page's blocks of a language."""
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+
+
+def test_settings_in_the_documentation_are_settings() -> None:
+    found = [block for page in PAGES for block in blocks(page, "toml") if "[[models]]" in block]
+    assert found
+    for block in found:
+        assert Config.model_validate(tomllib.loads(block)).models
+
+
+def test_commands_in_the_documentation_exist() -> None:
+    """Every `fusionfactory VERB --flag` of a shell block is a verb with that flag."""
+    lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.splitlines()]
+    found = [re.search(r"\bfusionfactory (?:--config \S+ )?([a-z]+)(.*)", line) for line in lines]
+    for match in filter(None, found):
+        command = cli.get_command(click.Context(cli), match[1])
+        assert command is not None, match[0]
+        known = {flag for option in command.params for flag in option.opts}
+        assert set(re.findall(r"(?<= )--[a-z-]+", match[2].partition("#")[0])) <= known, match[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -167,11 +167,11 @@ def _check(calls: Sequence[Call], clients: Mapping[str, Client], budget_usd: flo
             raise ConfigError(msg, field="endpoint")
     if budget_usd is None:
         return
-    for price, model in {(call.price, call.request.model) for call in calls}:
+    for price, call in {call.price: call for call in calls}.items():
         if not price.known:
             msg = (
-                f"a budget needs the price of every model, and that of {model!r} is unknown: set "
-                "its input_price and output_price, or run without a budget"
+                f"a budget needs the price of every model, and that of {call.request.model!r} is "
+                "unknown: set its input_price and output_price, or run without a budget"
             )
             raise ConfigError(msg, field="budget_usd")
 

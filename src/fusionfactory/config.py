@@ -81,7 +81,7 @@ samples = 1
 # budget_usd = 5.0
 
 [judge]
-# Who judges: a model from above.
+# Who judges: a model from above; one that is to judge alone has `strategies = []`.
 # model = "gpt-4o"
 # budget_usd = 5.0
 
