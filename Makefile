@@ -20,7 +20,7 @@ check: $(STAMP)  ## lint, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: $(STAMP)  ## the tests, without a model, a key or a network
+test: $(STAMP)  ## the tests, without a key; real questions and a small real model come through pip
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 demo: ## the whole loop on the bundled log
@@ -28,9 +28,12 @@ demo: ## the whole loop on the bundled log
 	$(BIN)/fusionfactory demo --html demo.html
 
 bench: $(STAMP)  ## figures of benchmarks/RESULTS.md; DATA=folder of the tables
-	$(if $(DATA),$(BIN)/python benchmarks/routing.py $(DATA),@echo "no DATA=folder: routing is left out")
+	$(if $(DATA),$(BIN)/python benchmarks/routing.py $(DATA),@echo "no DATA=folder: routing and scorers are left out")
+	$(if $(DATA),$(BIN)/python benchmarks/scorers.py $(DATA))
 	$(BIN)/python benchmarks/latency.py $(DATA)
 	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/collect.py
+	$(BIN)/python benchmarks/sandbox.py
 
 docs: $(STAMP)  ## rewrites docs/cli.md from the commands' own help
 	$(BIN)/python docs/make_cli.py
