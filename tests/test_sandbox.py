@@ -185,6 +185,30 @@ def test_solutions_may_use_what_the_standard_library_offers(sandbox: Sandbox) ->
     assert sandbox.run_tests(solution, TESTS).reason == "it ran to the end of its tests"
 
 
+def test_programs_may_write_to_nowhere(sandbox: Sandbox) -> None:
+    run = sandbox.run("import os\nopen(os.devnull, 'w').write('x')\nopen('/dev/urandom', 'rb')")
+    assert run.verdict == "passed", run.reason
+
+
+def test_no_descriptor_of_ours_is_inside(sandbox: Sandbox) -> None:
+    program = (
+        "import os\nfor n in range(2000):\n    try:\n        os.fstat(n)\n"
+        "        print(n)\n    except OSError:\n        pass"
+    )
+    with contextlib.ExitStack() as stack:
+        # So many are open out here that the ones for inside have large numbers.
+        for _ in range(300):
+            stack.enter_context(Path(os.devnull).open())
+        inside = sandbox.run(program).output.split()
+    assert inside[:3] == ["0", "1", "2"]
+    assert len(inside) == 4
+
+
+def test_reasons_hold_no_control_characters(sandbox: Sandbox) -> None:
+    run = sandbox.run(r"raise ValueError('\x00\x1b[31mé\u202e')")
+    assert run.reason.startswith("ValueError: \ufffd\ufffd[31mé\ufffd in line 1")
+
+
 def test_main_blocks_do_not_run_before_tests(sandbox: Sandbox) -> None:
     solution = HONEST + "if __name__ == '__main__':\n    print(add(int(input()), 1))\n"
     assert sandbox.run_tests(solution, TESTS).verdict == "passed"

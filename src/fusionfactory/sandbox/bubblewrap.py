@@ -1,7 +1,7 @@
 """Isolation by bubblewrap: namespaces, a seccomp filter and resource limits, set by the kernel.
 
 Inside there is an own user, mount, process, network, IPC, host name and cgroup namespace; a root
-that holds the interpreter's files, read-only, three devices, and one small writable `/tmp` in
+that holds the interpreter's files, read-only, two devices, and one small writable `/tmp` in
 memory; no /proc, no environment, no capability. When bubblewrap or its parent dies, so does
 everything inside.
 
@@ -9,9 +9,10 @@ Not defended: solution and tests share one Python process, as in every benchmark
 function from an assert. A solution that sets out to cheat its own tests can: by objects that equal
 everything, by defining names or replacing functions of the standard library that a test uses, or
 by searching the interpreter's frames or descriptors for the harness and speaking in its place. That
-changes its own verdict and nothing else. The number of empty files in `/tmp` is bounded by the
-kernel and the wall time alone. Side channels of shared hardware are out of reach. Before Linux 5.14
-the limit on processes counts all of the user's, so a program may be refused a child for no fault.
+changes its own verdict and nothing else. What pipes and sockets hold is no process's memory: the
+kernel's own bounds hold for it. Side channels of shared hardware are out of reach. Before Linux
+5.14 the limit on processes counts all of the user's, so a program may be refused a child for no
+fault.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from fusionfactory.errors import SandboxError
 from fusionfactory.sandbox.base import DEFAULT_LIMITS
 from fusionfactory.sandbox.harness import HARNESS
 from fusionfactory.sandbox.seccomp import bpf_filter
-from fusionfactory.sandbox.supervision import Confined, supervise
+from fusionfactory.sandbox.supervision import FOLDER, Confined, supervise
 
 if TYPE_CHECKING:
     from fusionfactory.sandbox.base import Limits, Run
@@ -44,13 +45,12 @@ __all__ = ["Bubblewrap"]
 
 _NOBODY = 65534
 _INSIDE = 1000
-_FOLDER = "/tmp"  # noqa: S108  in a mount namespace of its own
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
+_DEVICES = ("/dev/null", "/dev/urandom")
 # The hash of texts orders sets: a program that passes once shall pass again.
 _ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
-    "HOME": _FOLDER,
-    "TMPDIR": _FOLDER,
+    "HOME": FOLDER,
+    "TMPDIR": FOLDER,
     "LANG": "C.UTF-8",
     "PATH": "/nowhere",
 }
@@ -161,10 +161,11 @@ class Bubblewrap:
             walls += ["--ro-bind", str(path), str(path)]
         for path in self.interpreter.hidden:
             walls += ["--tmpfs", str(path), "--remount-ro", str(path)]
+        walls += ["--perms", "0755", "--dir", "/dev"]
         for device in _DEVICES:
             walls += ["--dev-bind", device, device]
-        walls += ["--perms", "1777", "--size", str(limits.disk_bytes), "--tmpfs", _FOLDER]
-        return [*walls, "--chdir", _FOLDER, "--remount-ro", "/"]
+        walls += ["--perms", "1777", "--size", str(limits.disk_bytes), "--tmpfs", FOLDER]
+        return [*walls, "--chdir", FOLDER, "--remount-ro", "/"]
 
     def _numbers(self, limits: Limits) -> list[str]:
         # Bubblewrap's own first process counts too where it has the same user.

@@ -85,7 +85,7 @@ def main(channel, name, user, cpu, memory, disk, processes):
 
     # Bubblewrap leaves one of its own open.
     os.closerange(3, channel)
-    os.closerange(channel + 1, 256)
+    os.closerange(channel + 1, os.sysconf("SC_OPEN_MAX"))
     for kind, soft, hard in (
         (resource.RLIMIT_AS, memory, memory),
         (resource.RLIMIT_CPU, cpu, cpu + 1),

@@ -61,6 +61,8 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "msgget": (68, 186),
     "semget": (64, 190),
     "mq_open": (240, 180),
+    "vmsplice": (278, 75),
+    "io_setup": (206, 0),
     # The machine itself
     "init_module": (175, 105),
     "finit_module": (313, 273),
@@ -90,15 +92,22 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
 }
 _CLONE = (56, 220)
 _SOCKET = (41, 198)
+_SOCKETPAIR = (53, 199)
+_SETSOCKOPT = (54, 208)
+_MMAP = (9, 222)
 _CLONE3 = 435
 _LAST = 462
 """mseal: what is newer is unknown here, and answered as if the kernel did not have it."""
 
 _NEW_NAMESPACES = 0x7E020000
 _AF_UNIX = 1
+_SO_SNDBUF = 7
+_SHARED_ANONYMOUS = 0x21
 _X32 = 0x40000000
 _LOAD, _EQUAL, _ABOVE, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x25, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+_AND = 0x54
+_NUMBER, _ARCHITECTURE = 0, 4
+_FIRST_ARGUMENT, _THIRD_ARGUMENT, _FOURTH_ARGUMENT = 16, 32, 40
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
 
@@ -135,10 +144,24 @@ def bpf_filter(machine: str) -> bytes:
         (_ANY_BIT, 0, 1, _NEW_NAMESPACES),
         (_RETURN, 0, 0, _ERRNO | errno.EPERM),
         (_RETURN, 0, 0, _ALLOW),
-        (_EQUAL, 0, 4, _SOCKET[column]),
+        (_EQUAL, 1, 0, _SOCKET[column]),
+        (_EQUAL, 0, 4, _SOCKETPAIR[column]),
         (_LOAD, 0, 0, _FIRST_ARGUMENT),
         (_EQUAL, 1, 0, _AF_UNIX),
         (_RETURN, 0, 0, _ERRNO | errno.EACCES),
+        (_RETURN, 0, 0, _ALLOW),
+        # What a socket holds is no process's memory; the kernel's own size is small.
+        (_EQUAL, 0, 4, _SETSOCKOPT[column]),
+        (_LOAD, 0, 0, _THIRD_ARGUMENT),
+        (_EQUAL, 0, 1, _SO_SNDBUF),
+        (_RETURN, 0, 0, _ERRNO | errno.EPERM),
+        (_RETURN, 0, 0, _ALLOW),
+        # One page that stays mapped keeps all pages of such a mapping, and no limit counts them.
+        (_EQUAL, 0, 5, _MMAP[column]),
+        (_LOAD, 0, 0, _FOURTH_ARGUMENT),
+        (_AND, 0, 0, _SHARED_ANONYMOUS),
+        (_EQUAL, 0, 1, _SHARED_ANONYMOUS),
+        (_RETURN, 0, 0, _ERRNO | errno.EPERM),
         (_RETURN, 0, 0, _ALLOW),
     ]
     for number in denied:

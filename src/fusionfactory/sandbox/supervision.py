@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from fusionfactory.sandbox.base import Limits, Verdict
 
-__all__ = ["Confined", "end", "resident_bytes", "supervise"]
+__all__ = ["FOLDER", "Confined", "end", "resident_bytes", "supervise"]
+
+FOLDER = "/tmp"  # noqa: S108  in a mount namespace of its own
+"""The throw-away directory, as it is named inside."""
 
 _START_S = 60.0
 """A machine under load may start a process slowly; that is no fault of the program."""
@@ -29,6 +32,8 @@ _END_S = 30.0
 _WATCH_S = 0.05
 _LINE_BYTES = 4096
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_FILES = 20_000
+"""An empty file takes memory of the kernel, which no limit of a process counts."""
 _SIGNALLED = 128
 """Bubblewrap leaves with this plus the signal that ended the program."""
 
@@ -95,6 +100,14 @@ def resident_bytes(pid: int) -> int:
     return total
 
 
+def _files(pid: int) -> int:
+    """Files and folders in the throw-away directory; 0 where it cannot be seen from here."""
+    with contextlib.suppress(OSError):
+        found = os.statvfs(f"/proc/{pid}/root{FOLDER}")
+        return found.f_files - found.f_ffree
+    return 0
+
+
 def supervise(box: Confined, solution: str, tests: str, limits: Limits) -> Run:
     """Lets a started sandbox run its programs, and ends it.
 
@@ -112,6 +125,7 @@ class _Supervision:
         self.output, self.speech = bytearray(), bytearray()
         self.since = self.checked = time.monotonic()
         self.started = self.ready = self.over = False
+        self.files = 0
         self.ending: tuple[Verdict, str] | None = None
 
     def watch(self) -> Run:
@@ -156,6 +170,8 @@ class _Supervision:
             if resident_bytes(self.box.init) > self.limits.memory_bytes:
                 amount = f"{self.limits.memory_bytes / 2**20:.0f} MiB"
                 self.ending = "memory", f"its processes together used more than {amount}"
+            elif _files(self.box.init) - self.files > _FILES:
+                self.ending = "memory", f"it made more than {_FILES:,} files"
 
     def _note_end(self, mask: int) -> None:
         self.over = True
@@ -198,13 +214,17 @@ class _Supervision:
         self.speech = rest
         for line in lines:
             if self.ending is None:
-                self._obey(*line.decode("utf-8", "replace").partition(" ")[::2])
+                text = line.decode("utf-8", "replace")
+                # A reason is shown on terminals, which obey control characters.
+                shown = "".join(c if c.isprintable() else "\ufffd" for c in text)
+                self._obey(*shown.partition(" ")[::2])
         if len(rest) > _LINE_BYTES and self.ending is None:
             self.ending = "failed", "it spoke on the harness's channel"
 
     def _obey(self, word: str, text: str) -> None:
         if word == "started" and not self.started:
             self.started, self.since = True, time.monotonic()
+            self.files = _files(self.box.init)
         elif word == "ready" and self.started and not self.ready:
             self.ready = True
             self.feed += _part(self.tests) + _part(self.nonce)
