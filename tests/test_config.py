@@ -180,15 +180,26 @@ def test_the_examples_of_the_template_are_settings() -> None:
     [
         ('[[models]]\nname = "m"', r"the model 'm' needs either `endpoint` or `gguf`"),
         ('[[models]]\nname = "m"\nendpoint = "e"\ngguf = "x.gguf"', "either `endpoint` or"),
+        ('[[models]]\nname = "m"\nendpoint = "e"\nstrategies = ["think", "think"]',
+         "the model 'm' has the strategy 'think' twice"),
         ('[[tasks]]\nname = "t"\npath = "x.jsonl"', "the task 't' is your own with both"),
         ('[[tasks]]\nname = "t"\nmetric = "contains"', "the task 't' is your own with both"),
         ('[[endpoints]]\nname = "e"', r"endpoints\.0\.base_url'"),
         ('[[endpoints]]\nname = "e"\nbase_url = "http://x"\napi_key = "sk-1"', "api_key'"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_endpoint_model_or_task_is_named(
     tmp_path: Path, settings: str, message: str
 ) -> None:
     (tmp_path / "f.toml").write_text(settings)
     with pytest.raises(ConfigError, match=message):
         read_config(tmp_path / "f.toml")
+
+
+@pytest.mark.parametrize("setting", ['api_key = "sk-1"', 'api_key_env = "sk-1"'])
+def test_a_key_in_the_settings_is_refused_and_not_repeated(tmp_path: Path, setting: str) -> None:
+    endpoint = f'[[endpoints]]\nname = "e"\nbase_url = "http://x"\n{setting}'
+    (tmp_path / "f.toml").write_text(endpoint)
+    with pytest.raises(ConfigError, match=r"endpoints\.0\.api_key") as refused:
+        read_config(tmp_path / "f.toml")
+    assert "sk-1" not in str(refused.value)

@@ -26,6 +26,7 @@ __all__ = [
 CONFIG_NAME = "fusionfactory.toml"
 
 _STORE_VERBS = ("collect", "score", "judge")
+_VARIABLE = "^([A-Za-z_][A-Za-z0-9_]*)?$"
 
 TEMPLATE = """\
 # FusionFactory settings. A flag on the command line counts before an environment variable
@@ -152,7 +153,7 @@ class EndpointSettings(_Section):
 
     name: str = Field(min_length=1)
     base_url: str
-    api_key_env: str = "OPENAI_API_KEY"
+    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=_VARIABLE)
     concurrency: int = Field(default=16, ge=1)
     requests_per_minute: float | None = Field(default=None, gt=0)
     tokens_per_minute: float | None = Field(default=None, gt=0)
@@ -183,6 +184,10 @@ class ModelSettings(_Section):
     def _one_place(self) -> Self:
         if (self.endpoint is None) == (self.gguf is None):
             msg = f"the model {self.name!r} needs either `endpoint` or `gguf`"
+            raise ValueError(msg)
+        twice = next((s for s in self.strategies if self.strategies.count(s) > 1), None)
+        if twice is not None:
+            msg = f"the model {self.name!r} has the strategy {twice!r} twice"
             raise ValueError(msg)
         return self
 
@@ -279,5 +284,7 @@ def read_config(path: Path | None = None) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        msg = f"{first['msg']} (got {first['input']!r})"
+        # What is unknown or stands for a key may be a secret, such as `api_key = "sk-..."`.
+        secret = first["type"] == "extra_forbidden" or first["loc"][-1:] == ("api_key_env",)
+        msg = first["msg"] if secret else f"{first['msg']} (got {first['input']!r})"
         raise ConfigError(msg, file=path, field=place) from None
