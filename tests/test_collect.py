@@ -176,6 +176,18 @@ def test_a_refused_key_ends_the_endpoint_and_leaves_no_outcome(store: Store) -> 
     assert summary.stopped == ("closed refuses: 401: bad key",)
 
 
+def test_a_refusal_is_told_where_every_call_was_in_flight(store: Store) -> None:
+    def refuse(text: str) -> ChatReply:
+        msg = "401: bad key"
+        raise CallError(msg, status=401)
+
+    calls = [*make_calls(3, endpoint="closed"), *make_calls(2, arms=("n",), endpoint="open")]
+    clients = {"closed": Scripted(refuse, concurrency=8), "open": Scripted(echo)}
+    summary = collect(store, calls, clients)
+    assert (summary.done, summary.left) == (2, 3)
+    assert summary.stopped == ("closed refuses: 401: bad key",)
+
+
 def test_an_endpoint_that_only_fails_is_given_up(store: Store) -> None:
     def fail(text: str) -> ChatReply:
         msg = "connection refused"

@@ -28,6 +28,7 @@ __all__ = ["Answer", "Call", "Progress", "Summary", "run_calls"]
 _REFUSALS = frozenset({401, 403, 404})
 """Statuses that say that an endpoint or a model is set up wrongly: no outcome, but the end."""
 _FAILURES_IN_A_ROW = 25
+_INTERRUPTED = "interrupted"
 
 
 class Call(Protocol):
@@ -199,7 +200,7 @@ class _Run(Generic[C]):
         self._news = asyncio.Event()
         self._closing = False
         self._stopped: list[str] = []
-        self._refusals: list[CallError] = []
+        self._refusals: dict[str, CallError] = {}
         self._failures: dict[str, int] = dict.fromkeys(self._queues, 0)
         self._workers: list[asyncio.Task[None]] = []
 
@@ -223,7 +224,7 @@ class _Run(Generic[C]):
             await writer
         progress = self._progress
         if self._refusals and not progress.done:
-            raise self._refusals[0]
+            raise next(iter(self._refusals.values()))
         return Summary(
             done=progress.done,
             failed=progress.failed,
@@ -247,11 +248,11 @@ class _Run(Generic[C]):
 
     def interrupt(self) -> None:
         """First: no further call. Second: drop those in flight."""
-        if self._stopped and self._stopped[-1].startswith("interrupted"):
+        if _INTERRUPTED in self._stopped:
             for worker in self._workers:
                 worker.cancel()
             return
-        self._stop("interrupted")
+        self._stop(_INTERRUPTED)
 
     def _stop(self, reason: str) -> None:
         self._stopped.append(reason)
@@ -279,9 +280,9 @@ class _Run(Generic[C]):
 
     def _refuse(self, name: str, error: CallError) -> None:
         """The endpoint or the model is set up wrongly: its other calls would fail likewise."""
-        self._refusals.append(error)
-        if self._queues[name]:
-            self._queues[name].clear()
+        self._queues[name].clear()
+        if name not in self._refusals:
+            self._refusals[name] = error
             self._stopped.append(f"{name} refuses: {error}")
 
     def _fail(self, name: str, call: C, error: CallError) -> None:
