@@ -138,6 +138,9 @@ FORMS: dict[str, Callable[[str, str], str]] = {
         f"```py\n{prompt}{body}```\nCall it:\n```python\nprint(doubles)\n```\n```sh\nls\n```"
     ),
     "fence_cut_off": lambda prompt, body: f"```python\n{prompt}{body}",
+    "cut_off_in_an_example": lambda prompt, body: (
+        f"```python\n{prompt}{body}\n# Try it:\nprint(doubles([1]))\nprint(\n    doubles([1, 2"
+    ),
     "after_thinking": lambda prompt, body: (
         f"<think>[BEGIN] def f(): pass [DONE]```\nx\n```</think>\n{prompt}{body}"
     ),

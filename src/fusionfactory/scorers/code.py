@@ -17,8 +17,9 @@ __all__ = ["Code", "program"]
 
 _MARKED = re.compile(r"\[BEGIN\][ \t]*(.*?)(?:\[DONE\]|\Z)", re.DOTALL)
 _FENCED = re.compile(
-    r"^([ \t]*)```[ \t]*[\w+.-]*[ \t]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE
+    r"^([ \t]*)```[ \t]*[\w+.-]*[ \t]*\n(.*?)(^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE
 )
+_EXAMPLE = re.compile(r"^(?:print\(|assert\b|if __name__\b).*(?:\n(?:[ \t].*)?)*\Z", re.MULTILINE)
 _CALLED = re.compile(r"\b([A-Za-z_]\w*)[ \t]*\(")
 _CHECKED = re.compile(r"^check\((\w+)\)\s*\Z", re.MULTILINE)
 _ASSIGNED = r"\w+[ \t]*(?::[^=\n]+)?=(?!=)"
@@ -105,9 +106,10 @@ def _extracted(response: str, wanted: set[str]) -> str:
         text = text.partition("[DONE]")[0]
     blocks = [
         # A fence inside a list stands to the right, with all that it holds.
-        re.sub(rf"^[ \t]{{0,{len(margin)}}}", "", content, flags=re.MULTILINE)
-        for margin, content in _FENCED.findall(text)
-        if content.strip()
+        re.sub(rf"^[ \t]{{0,{len(margin)}}}", "", whole, flags=re.MULTILINE)
+        for margin, content, closing in _FENCED.findall(text)
+        # Where an answer was cut off in an example behind its function, the function is there.
+        if (whole := content if closing else _EXAMPLE.sub("", content)).strip()
     ]
     if blocks:
         return _chosen(blocks, wanted)
