@@ -136,10 +136,19 @@ def test_a_budget_is_overrun_by_the_calls_in_flight_at_most(store: Store, concur
     summary = collect(store, make_calls(100), {"e": client}, budget_usd=budget)
     assert budget <= summary.spent_usd < budget + concurrency * COST_USD
     assert summary.left == 100 - summary.done
-    assert summary.stopped[0].startswith("the budget of ")
+    spent = f"the budget of {budget:g} USD is spent"
+    assert summary.stopped == (spent,)
     # What the store holds counts: running again with the same budget buys nothing.
     again = collect(store, make_calls(100), {"e": Scripted(echo)}, budget_usd=budget)
-    assert again.done == 0
+    assert (again.done, again.stopped) == (0, (spent,))
+
+
+def test_a_budget_ends_an_endpoint_that_does_not_say_what_it_used(store: Store) -> None:
+    mute = Scripted(lambda text: ChatReply(text), concurrency=2)
+    summary = collect(store, make_calls(50), {"e": mute}, budget_usd=1.0)
+    assert summary.done == summary.unpriced <= mute.concurrency
+    assert summary.left == 50 - summary.done
+    assert summary.stopped == ("e does not say what a call used: no budget holds",)
 
 
 def test_a_budget_needs_prices(store: Store) -> None:

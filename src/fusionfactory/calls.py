@@ -136,6 +136,7 @@ async def run_calls(
     sink: Callable[[list[Answer[C]]], None],
     *,
     budget_usd: float | None = None,
+    spent_usd: float = 0.0,
     progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
     """Makes calls, in their order per endpoint, and hands the answers to a sink.
@@ -148,7 +149,9 @@ async def run_calls(
         clients: Endpoint name to client.
         sink: Writes answers durably; runs in a thread, one batch at a time.
         budget_usd: No call starts once the answers so far have cost this much, so the budget is
-            overrun by the calls in flight at most.
+            overrun by the calls in flight at most. An endpoint whose reply does not say what it
+            used gets no further call.
+        spent_usd: What earlier runs have used of the budget.
         progress: Told after every write.
 
     Raises:
@@ -156,7 +159,7 @@ async def run_calls(
         CallError: Every endpoint refused (wrong key, unknown model) and nothing was answered.
     """
     _check(calls, clients, budget_usd)
-    run = _Run(calls, clients, sink, budget_usd, progress)
+    run = _Run(calls, clients, sink, budget_usd, spent_usd, progress)
     with _interrupts(run.interrupt):
         return await run.all()
 
@@ -184,6 +187,7 @@ class _Run(Generic[C]):
         clients: Mapping[str, Client],
         sink: Callable[[list[Answer[C]]], None],
         budget_usd: float | None,
+        spent_usd: float,
         progress: Callable[[Progress], None] | None,
     ) -> None:
         self._queues: dict[str, deque[C]] = {}
@@ -194,7 +198,7 @@ class _Run(Generic[C]):
         self._budget_usd = budget_usd
         self._report = progress or (lambda _: None)
         self._progress = Progress(total=len(calls))
-        self._answered_usd = 0.0
+        self._answered_usd = spent_usd
         self._errors: Counter[str] = Counter()
         self._arrived: list[Answer[C]] = []
         self._news = asyncio.Event()
@@ -277,6 +281,9 @@ class _Run(Generic[C]):
                 self._failures[name] = 0
                 cost = call.price.usd(reply.input_tokens, reply.output_tokens, reply.usage)
                 self._take(Answer(call, reply, None, cost))
+                if cost is None and self._budget_usd is not None and queue:
+                    queue.clear()
+                    self._stopped.append(f"{name} does not say what a call used: no budget holds")
 
     def _refuse(self, name: str, error: CallError) -> None:
         """The endpoint or the model is set up wrongly: its other calls would fail likewise."""

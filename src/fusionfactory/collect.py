@@ -91,8 +91,7 @@ def collect(
     store.add_arms({call.arm.name: _priced(call) for call in calls}.values())
     held = store.keys(failed=not retry_failed)
     missing = [call for call in calls if call.key not in held]
-    if budget_usd is not None:
-        budget_usd = max(budget_usd - _spent_usd(store, calls), 0.0)
+    spent_usd = 0.0 if budget_usd is None else _spent_usd(store, calls)
 
     def write(answers: list[Answer[ArmCall]]) -> None:
         outcomes = [_outcome(answer) for answer in answers]
@@ -101,7 +100,12 @@ def collect(
     async def run() -> Summary:
         try:
             return await run_calls(
-                missing, clients, write, budget_usd=budget_usd, progress=progress
+                missing,
+                clients,
+                write,
+                budget_usd=budget_usd,
+                spent_usd=spent_usd,
+                progress=progress,
             )
         finally:
             for client in clients.values():

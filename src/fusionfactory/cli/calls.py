@@ -97,4 +97,4 @@ def print_summary(where: Console, summary: Summary, what: str) -> None:
     for reason in summary.stopped:
         where.print(f"stopped: {reason}", markup=False)
     if summary.left:
-        where.print(f"{summary.left} calls are left: run the same command again to go on")
+        where.print(f"{summary.left} calls are left: the next run goes on there")
