@@ -18,6 +18,15 @@ def test_the_list_knows_public_models() -> None:
     assert price.usd(1000, 100) == pytest.approx(0.00021)
 
 
+def test_the_price_of_a_model_is_that_of_usual_prompts() -> None:
+    price = CallPrice("gemini-2.5-pro", "google")
+    short, long = price.usd(1_000, 0), price.usd(1_000_000, 0)
+    assert short is not None
+    assert long is not None
+    assert price.per_million()[0] == pytest.approx(short * 1_000)
+    assert long > short * 1_000
+
+
 def test_one_given_price_overrides_that_one_alone() -> None:
     price = CallPrice("gpt-4o-mini", "openai", output_price=6.0)
     assert price.per_million() == pytest.approx((0.15, 6.0))

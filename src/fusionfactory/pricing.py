@@ -27,6 +27,8 @@ __all__ = [
 PER_MILLION = 1e-6
 CHARACTERS_PER_TOKEN = 4.0
 NOMINAL_OUTPUT_TOKENS = 256.0
+_USUAL_TOKENS = 1_000
+"""Of a call whose price stands for all: some lists charge more per token in long ones."""
 
 
 def cost_usd(input_tokens: FloatArray, output_tokens: FloatArray, prices: FloatArray) -> FloatArray:
@@ -60,11 +62,10 @@ class CallPrice:
         """USD per million input and output tokens; None where unknown."""
         if self.input_price is not None and self.output_price is not None:
             return self.input_price, self.output_price
-        million = round(1 / PER_MILLION)
-        one, other = self._listed(million, 0), self._listed(0, million)
+        one, other = self._listed(_USUAL_TOKENS, 0), self._listed(0, _USUAL_TOKENS)
         return (
-            self.input_price if self.input_price is not None else one,
-            self.output_price if self.output_price is not None else other,
+            self.input_price if self.input_price is not None else _scaled(one),
+            self.output_price if self.output_price is not None else _scaled(other),
         )
 
     @property
@@ -108,6 +109,11 @@ class CallPrice:
             return float(calc_price(usage, self.model, provider_id=self.provider).total_price)
         except (LookupError, ValueError):
             return None
+
+
+def _scaled(usd: float | None) -> float | None:
+    """USD per million tokens, from those of `_USUAL_TOKENS`; rounded as price lists are."""
+    return None if usd is None else round(usd / _USUAL_TOKENS / PER_MILLION, 9)
 
 
 def _cached_tokens(usage: Mapping[str, Any]) -> int:
