@@ -13,6 +13,7 @@ from fusionfactory.store import Store
 from fusionfactory.types import Arm, Outcome, Query, Score
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -77,6 +78,29 @@ def test_scores_of_a_log_are_kept_and_those_of_an_older_scorer_are_not(store: St
     assert scores["a", "n"][-1].value == 0.5
     assert scores["a", "m"][-1].value == 1.0
     assert store.table().quality[0].tolist() == [1.0, 0.5]
+
+
+def test_a_task_whose_metric_changed_is_scored_by_the_new_one(store: Store) -> None:
+    score_outcomes(store)
+    store.add_queries([Query("a", "Capital of France?", target="Paris", metric="exact_match")])
+    assert score_outcomes(store).scored == 2
+    assert store.table().quality[0].tolist() == [0.0, 0.0]
+    store.add_queries([Query("a", "Capital of France?", target="Paris", metric="contains")])
+    assert score_outcomes(store).scored == 1
+    assert store.table().quality[0].tolist() == [1.0, 0.0]
+    assert score_outcomes(store).scored == 0
+
+
+def test_a_query_that_is_added_meanwhile_is_left_for_the_next_run(
+    store: Store, tmp_path: Path
+) -> None:
+    class Growing(Store):
+        def queries(self) -> Iterator[Query]:
+            return (query for query in super().queries() if query.id != "b")
+
+    with Growing(tmp_path / "runs.db") as growing:
+        assert score_outcomes(growing).scored == 2
+        assert score_outcomes(store).scored == 1
 
 
 def test_one_task_alone(store: Store) -> None:

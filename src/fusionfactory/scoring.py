@@ -48,10 +48,11 @@ def score_outcomes(
     workers: int = 2,
     progress: Callable[[Scored], None] | None = None,
 ) -> Scored:
-    """Scores every outcome that has no score yet, or one by another version of its scorer.
+    """Scores every outcome that has no score yet, or one by another scorer or version of it.
 
     Scores of imported logs, which name no scorer, are kept unless `again`. Written in batches: a
-    run that was interrupted goes on where it stopped.
+    run that was interrupted goes on where it stopped. Outcomes of queries that are added meanwhile
+    are left for the next run.
 
     Args:
         store: Whose outcomes.
@@ -92,8 +93,8 @@ def _wanted(
 ) -> Iterator[tuple[Scorer, Query, Outcome]]:
     scorers: dict[str, Scorer] = {}
     for outcome in store.outcomes():
-        query = queries[outcome.query_id]
-        if tasks is not None and query.task not in tasks:
+        query = queries.get(outcome.query_id)
+        if query is None or (tasks is not None and query.task not in tasks):
             continue
         metric = query.metric
         if outcome.error is not None:
@@ -114,5 +115,7 @@ def _wanted(
 
 def _is_scored(outcome: Outcome, scorer: Scorer) -> bool:
     """Whether the score in force is this scorer's, or that of whoever made the log."""
-    in_force = [score for score in outcome.scores if score.name == _METRIC][-1:]
-    return any(s.scorer is None or s.version == scorer.version for s in in_force)
+    given = [score for score in outcome.scores if score.name == _METRIC]
+    in_force = [score for score in given if score.value == given[-1].value]
+    mine = (scorer.name, scorer.version)
+    return any(s.scorer is None or (s.scorer, s.version) == mine for s in in_force)
