@@ -113,6 +113,18 @@ def test_a_model_of_an_unknown_endpoint() -> None:
         make_clients(config, config.models)
 
 
+def test_two_endpoints_of_one_name() -> None:
+    config = Config.model_validate({"endpoints": [ENDPOINT, {**ENDPOINT, "base_url": "http://x"}]})
+    with pytest.raises(ConfigError, match="'lab' stands twice in the settings"):
+        make_clients(config, config.models)
+
+
+def test_an_unknown_metric_is_named_before_anything_is_paid() -> None:
+    config = settings(tasks=[{"name": "mine", "path": "absent.jsonl", "metric": "contain"}])
+    with pytest.raises(ConfigError, match="'mine' has the unknown metric 'contain'; known: exact"):
+        questions(config.tasks)
+
+
 def test_prices_are_given_listed_or_unknown() -> None:
     config = settings(
         models=[

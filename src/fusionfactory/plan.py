@@ -8,6 +8,7 @@ from fusionfactory.clients import ChatRequest
 from fusionfactory.collect import ArmCall, interleaved
 from fusionfactory.errors import ConfigError
 from fusionfactory.pricing import CallPrice
+from fusionfactory.scorers import ALIASES, JUDGE_ONLY, SCORERS
 from fusionfactory.tasks import make_task
 from fusionfactory.tasks.own import OwnTask, plain_task
 from fusionfactory.tasks.sampling import sample
@@ -32,14 +33,14 @@ __all__ = [
     "tasks_by_name",
 ]
 
-Settings = TypeVar("Settings", "ModelSettings", "TaskSettings")
+Settings = TypeVar("Settings", "EndpointSettings", "ModelSettings", "TaskSettings")
 
 
 def choose(kind: str, given: Sequence[Settings], names: Collection[str]) -> list[Settings]:
     """Those settings that are named, in the order of the file; all where none is named.
 
     Args:
-        kind: `model` or `task`, for the message.
+        kind: `endpoint`, `model` or `task`, for the message.
         given: What the settings file holds.
         names: What was asked for.
 
@@ -60,7 +61,12 @@ def choose(kind: str, given: Sequence[Settings], names: Collection[str]) -> list
 
 
 def tasks_by_name(settings: Iterable[TaskSettings]) -> dict[str, Task]:
-    """The task of each setting: a known one, or the user's own."""
+    """The task of each setting: a known one, or the user's own.
+
+    Raises:
+        ConfigError: There is no metric of that name: better said before the answers are paid.
+        UnknownNameError: There is no task of that name.
+    """
     return {item.name: _own(item).task if item.path else make_task(item.name) for item in settings}
 
 
@@ -80,6 +86,7 @@ def questions(
         seed: Of the draw.
 
     Raises:
+        ConfigError: As `tasks_by_name`.
         TaskError: A source cannot be read or holds a malformed question.
         MissingExtraError: A source needs a package that is not installed.
     """
@@ -103,6 +110,10 @@ def questions(
 def _own(item: TaskSettings) -> OwnTask:
     assert item.path is not None  # noqa: S101  checked by the settings
     assert item.metric is not None  # noqa: S101  likewise
+    if item.metric not in {*SCORERS.names(), *ALIASES, JUDGE_ONLY}:
+        has = ", ".join((*SCORERS.names(), JUDGE_ONLY))
+        msg = f"the task {item.name!r} has the unknown metric {item.metric!r}; known: {has}"
+        raise ConfigError(msg, field="tasks.metric")
     return OwnTask(
         name=item.name,
         path=item.path,
@@ -125,10 +136,10 @@ def make_clients(config: Config, models: Iterable[ModelSettings]) -> dict[str, C
     """A client for every endpoint and every local model that is used.
 
     Raises:
-        ConfigError: A model names an endpoint that the settings do not hold.
+        ConfigError: A model names an endpoint that the settings do not hold, or hold twice.
         InputError: An endpoint's URL cannot be used.
     """
-    known = {endpoint.name: endpoint for endpoint in config.endpoints}
+    known = {endpoint.name: endpoint for endpoint in choose("endpoint", config.endpoints, ())}
     clients: dict[str, Client] = {}
     for model in models:
         name = endpoint_name(model)
