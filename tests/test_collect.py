@@ -17,7 +17,7 @@ from fusionfactory.collect import ArmCall, collect, interleaved
 from fusionfactory.errors import CallError, ConfigError, StoreError
 from fusionfactory.pricing import CallPrice
 from fusionfactory.store import Store
-from fusionfactory.types import Arm, Query
+from fusionfactory.types import Arm, Outcome, Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -255,6 +255,19 @@ def test_a_sink_that_fails_ends_the_run() -> None:
 
     with pytest.raises(StoreError, match="disk full"):
         asyncio.run(run_calls(make_calls(50), {"e": Scripted(echo)}, sink))
+
+
+def test_a_run_beside_another_one_ends_and_keeps_what_that_one_lacks(store: Store) -> None:
+    def answer(text: str) -> ChatReply:
+        if text == "m 2":
+            store.append([Outcome("q0", "m", response="of the other run")])
+        return echo(text)
+
+    with pytest.raises(StoreError, match="another run makes the same calls"):
+        collect(store, make_calls(100), {"e": Scripted(answer)})
+    responses = {outcome.query_id: outcome.response for outcome in store.outcomes()}
+    assert responses["q0"] == "of the other run"
+    assert {"q1", "q2"} <= set(responses)
 
 
 def test_tasks_take_turns() -> None:

@@ -14,6 +14,7 @@ from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
 from fusionfactory.calls import Answer, Progress, Summary, run_calls
+from fusionfactory.errors import StoreError
 from fusionfactory.types import Arm, Outcome
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def collect(
     Raises:
         ConfigError: A budget is given and a model has no known price, or a client is missing.
         CallError: Every endpoint refused: wrong key or unknown model.
-        StoreError: The store cannot be written.
+        StoreError: The store cannot be written, or another run makes the same calls.
     """
     store.add_queries({call.query.id: call.query for call in calls}.values())
     store.add_arms({call.arm.name: _priced(call) for call in calls}.values())
@@ -95,7 +96,10 @@ def collect(
 
     def write(answers: list[Answer[ArmCall]]) -> None:
         outcomes = [_outcome(answer) for answer in answers]
-        store.upsert(outcomes) if retry_failed else store.append(outcomes)
+        if retry_failed:
+            store.upsert(outcomes)
+        else:
+            _append(store, outcomes)
 
     async def run() -> Summary:
         try:
@@ -112,6 +116,23 @@ def collect(
                 await client.close()
 
     return asyncio.run(run())
+
+
+def _append(store: Store, outcomes: list[Outcome]) -> None:
+    """Adds outcomes; where another run was faster, those that it does not have, and ends this."""
+    try:
+        store.append(outcomes)
+    except StoreError:
+        there = store.keys()
+        new = [o for o in outcomes if (o.query_id, o.arm, o.sample) not in there]
+        if len(new) == len(outcomes):
+            raise
+        store.append(new)
+        msg = (
+            f"{store!r}: another run makes the same calls and has stored some of them first; "
+            "this one ends, for they would be paid twice. Run it again after that one"
+        )
+        raise StoreError(msg) from None
 
 
 def _priced(call: ArmCall) -> Arm:
