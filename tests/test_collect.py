@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -268,6 +269,21 @@ def test_a_run_beside_another_one_ends_and_keeps_what_that_one_lacks(store: Stor
     responses = {outcome.query_id: outcome.response for outcome in store.outcomes()}
     assert responses["q0"] == "of the other run"
     assert {"q1", "q2"} <= set(responses)
+
+
+def test_a_slow_sink_holds_further_calls_back() -> None:
+    written, most_unwritten = 0, 0
+
+    def sink(answers: list[Answer[ArmCall]]) -> None:
+        nonlocal written, most_unwritten
+        time.sleep(0.05)
+        most_unwritten = max(most_unwritten, sum(client.asked.values()) - written)
+        written += len(answers)
+
+    client = Scripted(echo)
+    summary = asyncio.run(run_calls(make_calls(5_000), {"e": client}, sink))
+    assert summary.done == written == 5_000
+    assert most_unwritten <= 1_000 + client.concurrency
 
 
 def test_tasks_take_turns() -> None:

@@ -29,6 +29,8 @@ _REFUSALS = frozenset({401, 403, 404})
 """Statuses that say that an endpoint or a model is set up wrongly: no outcome, but the end."""
 _FAILURES_IN_A_ROW = 25
 _INTERRUPTED = "interrupted"
+_MOST_UNWRITTEN = 1_000
+"""Answers that wait for the sink; they are lost if it fails, so no call starts beyond them."""
 
 
 class Call(Protocol):
@@ -201,7 +203,8 @@ class _Run(Generic[C]):
         self._answered_usd = spent_usd
         self._errors: Counter[str] = Counter()
         self._arrived: list[Answer[C]] = []
-        self._news = asyncio.Event()
+        self._unwritten = 0
+        self._news, self._room = asyncio.Event(), asyncio.Event()
         self._closing = False
         self._stopped: list[str] = []
         self._refusals: dict[str, CallError] = {}
@@ -265,7 +268,7 @@ class _Run(Generic[C]):
 
     async def _work(self, name: str, queue: deque[C]) -> None:
         client = self._clients[name]
-        while queue:
+        while await self._has_next(queue):
             if self._budget_usd is not None and self._answered_usd >= self._budget_usd:
                 self._stop(f"the budget of {self._budget_usd:g} USD is spent")
                 return
@@ -284,6 +287,12 @@ class _Run(Generic[C]):
                 if cost is None and self._budget_usd is not None and queue:
                     queue.clear()
                     self._stopped.append(f"{name} does not say what a call used: no budget holds")
+
+    async def _has_next(self, queue: deque[C]) -> bool:
+        while queue and self._unwritten >= _MOST_UNWRITTEN:
+            self._room.clear()
+            await self._room.wait()
+        return bool(queue)
 
     def _refuse(self, name: str, error: CallError) -> None:
         """The endpoint or the model is set up wrongly: its other calls would fail likewise."""
@@ -306,6 +315,7 @@ class _Run(Generic[C]):
     def _take(self, answer: Answer[C]) -> None:
         self._answered_usd += answer.cost_usd or 0.0
         self._arrived.append(answer)
+        self._unwritten += 1
         self._news.set()
 
     async def _write(self) -> None:
@@ -317,6 +327,8 @@ class _Run(Generic[C]):
             batch, self._arrived = self._arrived, []
             if batch:
                 await asyncio.to_thread(self._sink, batch)
+                self._unwritten -= len(batch)
+                self._room.set()
                 progress = self._progress
                 progress.done += len(batch)
                 progress.failed += sum(answer.reply is None for answer in batch)
