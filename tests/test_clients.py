@@ -192,9 +192,13 @@ def test_a_refusal_of_the_model_is_its_answer() -> None:
     assert ask(Endpoint([says(body=body)])).text == "I cannot help with that."
 
 
-def test_lone_surrogates_are_replaced() -> None:
-    body = json.dumps(completion("a? 🙂")).replace("?", "\\ud800")
+@pytest.mark.parametrize("character", ["\\ud800", "\\u0000"])
+def test_what_no_store_can_hold_is_replaced(character: str) -> None:
+    body = json.dumps(completion("a? 🙂")).replace("?", character)
     assert ask(Endpoint([says(body=body)])).text == "a\ufffd 🙂"
+    refusal = '{"error": {"message": "bad ?"}}'.replace("?", character)
+    with pytest.raises(CallError, match="answered 400: bad \ufffd"):
+        ask(Endpoint([says(400, refusal)]))
 
 
 def test_lone_surrogates_can_be_sent() -> None:

@@ -15,7 +15,7 @@ from fusionfactory.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["asked_wait_s", "check_url", "one_line", "read_key", "status_hint"]
+__all__ = ["asked_wait_s", "check_url", "one_line", "read_key", "status_hint", "storable"]
 
 _SHOWN = 300
 _SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
@@ -59,7 +59,14 @@ def one_line(text: str, key: str) -> str:
 
     Some endpoints repeat the key that they refuse. Cut after it is gone, lest half of it remains.
     """
-    return " ".join((text.replace(key, "***") if key else text).split())[:_SHOWN]
+    shown = storable(text)
+    return " ".join((shown.replace(key, "***") if key else shown).split())[:_SHOWN]
+
+
+def storable(text: str) -> str:
+    """The text without lone surrogates, which no file holds, and NUL, which PostgreSQL refuses."""
+    valid = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return valid.replace("\x00", "\ufffd")
 
 
 def status_hint(status: int, api_key_env: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fusionfactory.clients.base import ChatReply
-from fusionfactory.endpoints import asked_wait_s, one_line, status_hint
+from fusionfactory.endpoints import asked_wait_s, one_line, status_hint, storable
 from fusionfactory.errors import CallError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Answer:
                 input_tokens=sent,
                 output_tokens=received,
             )
-        reason = None if finish_reason is None else str(finish_reason)
+        reason = None if finish_reason is None else storable(str(finish_reason))
         return ChatReply(text, reason, sent, received, self.latency_s, usage)
 
     def _refusal(self) -> CallError:
@@ -146,12 +146,12 @@ class Answer:
 
 
 def _text(content: str | list[Mapping[str, Any]] | None) -> str:
-    """The text of a message's content, without lone surrogates, which no file can hold."""
+    """The text of a message's content."""
     if content is None:
         return ""
     if not isinstance(content, str):
         content = "".join(part["text"] for part in content if part.get("type") == "text")
-    return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return storable(content)
 
 
 def _tokens(usage: Mapping[str, Any]) -> tuple[int | None, int | None]:
