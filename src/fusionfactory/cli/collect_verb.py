@@ -76,6 +76,10 @@ def command(
     with Store(store) as opened:
         if from_store:
             asked = interleaved(q for q in opened.queries() if not task or q.task in task)
+            if not asked:
+                of = f" of {' or '.join(task)}" if task else ""
+                msg = f"{opened!r} holds no questions{of}: import a log first, or check its name"
+                raise ConfigError(msg, field="store")
         else:
             asked = questions(tasks, train=train, test=test, seed=seed)
         calls = plan_calls(

@@ -1,0 +1,70 @@
+"""`fusionfactory collect` as a user meets it; nothing is asked here."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fusionfactory.cli import main
+from fusionfactory.store import Store
+from fusionfactory.types import Arm, Outcome, Query
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SETTINGS = """
+store = "runs.db"
+
+[[endpoints]]
+name = "lab"
+base_url = "http://127.0.0.1:9/v1"
+
+[[models]]
+name = "m"
+endpoint = "lab"
+strategies = ["direct", "think"]
+
+[[tasks]]
+name = "own"
+path = "questions.jsonl"
+metric = "contains"
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with settings and ten questions, in which the test runs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fusionfactory.toml").write_text(SETTINGS)
+    rows = [json.dumps({"question": f"What is {i} + 1?", "target": i + 1}) for i in range(10)]
+    (tmp_path / "questions.jsonl").write_text("\n".join(rows))
+    return tmp_path
+
+
+def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    main(["collect", "--dry-run", "--json", *arguments])
+    facts: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return facts
+
+
+def test_a_dry_run_counts_what_is_left(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = {"questions": 10, "arms": 2, "calls": 20, "held": 0}
+    assert planned(capsys) == expected
+    assert planned(capsys, "--samples", "3")["calls"] == 60
+    assert planned(capsys, "--strategy", "think", "--train", "2", "--test", "1")["calls"] == 3
+    with Store(folder / "log.db") as store:
+        store.add_queries([Query("a", "A?"), Query("b", "B?")])
+        store.add_arms([Arm("m")])
+        store.append([Outcome("a", "m", response="A."), Outcome("b", "m", error="500")])
+    imported = ("--store", "log.db", "--from-store")
+    assert planned(capsys, *imported) == {"questions": 2, "arms": 2, "calls": 4, "held": 2}
+    assert planned(capsys, *imported, "--retry-failed")["held"] == 1
+
+
+def test_the_questions_of_a_store_without_any(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["collect", "--from-store", "--store", "typo.db"])
+    assert done.value.code == 2
+    assert "Store('typo.db') holds no questions: import a log first" in capsys.readouterr().err
