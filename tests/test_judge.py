@@ -67,6 +67,12 @@ def test_several_accepted_answers_stand_on_lines_of_their_own() -> None:
     assert "\n- Ann\n- Bob\n" in text
 
 
+@pytest.mark.parametrize("metric", ["code", "pass@1"])
+def test_a_judge_is_told_that_tests_are_tests(metric: str) -> None:
+    query = Query("q", "Add.", target="assert add(1, 2) == 3", metric=metric)
+    assert "right if its code passes these tests:\nassert add(1, 2) == 3\n" in prompt(query, "x")
+
+
 @given(st.text(max_size=60))
 def test_no_response_closes_its_block(text: str) -> None:
     first = prompt(QUERY, text)

@@ -140,7 +140,7 @@ def _judge(config: Config, name: str | None, structured: bool | None) -> Judge:
 def _print_run(where: Console, run: JudgeSummary) -> None:
     spent = f"{run.spent_usd:.6g} USD"
     if run.unpriced:
-        spent += f", and {run.unpriced} replies of unknown cost"
+        spent += f", and {run.unpriced} calls of unknown cost"
     notes = {
         "held already": run.held,
         "of them in force again": run.restored,

@@ -125,7 +125,7 @@ class JudgeSummary:
         identical: Pairs of equal responses, a tie without a call.
         own: Verdicts of a model about answers of its own.
         spent_usd: Cost of this run, as far as costs are known.
-        unpriced: Replies without a known cost.
+        unpriced: Calls without a known cost.
         stopped: Why calls are left, a sentence each.
         troubles: What failed or could not be read, the most frequent first.
         seconds: From start to end.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fusionfactory.judge.blocks import block, cut, suffix
-from fusionfactory.scorers import gold_answers
+from fusionfactory.scorers import ALIASES, gold_answers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,7 +110,10 @@ def messages(
 
 
 def reference(query: Query) -> str:
-    """The target as a judge is shown it: one accepted answer as it is, several a line each."""
+    """The target as a judge is shown it: an accepted answer, several a line each, or tests."""
+    if ALIASES.get(query.metric or "", query.metric) == "code":
+        text = f"An answer is right if its code passes these tests:\n{query.target or ''}"
+        return cut(text, _REFERENCE_CHARACTERS)
     answers = gold_answers(query.target or "")
     if len(answers) == 1:
         return cut(answers[0], _REFERENCE_CHARACTERS)
