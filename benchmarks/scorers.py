@@ -37,7 +37,7 @@ FIELD = re.compile(r'"answer": *(?:"([^"\n]*)"|(-?[\d.,]+))')
 NUMBER = re.compile(r"[^\d\n]{0,40}?-?\d[\d,]*(?:\.\d+)?[^\d\n]{0,40}")
 HAS_FIELD = re.compile(r'"answer"\s*:\s*\S')
 PLAIN = re.compile(r"\$?-?\d[\d,]*(?:\.\d+)?\$?")
-LETTER = re.compile(r"answer is \(?([A-J])(?:\)|\b(?![,\w]))")
+LETTER = re.compile(r"answer is \(?([A-J])(?:\)(?! (?:and|or) \()|\b(?![,\w)]))")
 
 
 @dataclass(frozen=True)

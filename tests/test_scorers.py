@@ -271,6 +271,31 @@ CHOICE: list[Case] = [
     ("A", "The answer is (E), that is (A)", 1),
     ("A", "no idea", 0),
     ("A", "", 0),
+    ("D", "(A) one\n(B) two\n(C) three\n(D) four", 0),
+    ("D", "**(A)** one: odd\n**(B)** two: even\n**(C)** three\n**(D)** four, which is", 0),
+    ("B", "- **Option (A):** odd\n- **Option (B):** the", 0),
+    ("B", "(A) one: no\n(B) two: yes\n(C) three: no\n\n(B) two", 1),
+    ("B", "(A) one: no\n(B) two: yes\n(C) three: no\n\nSo it is (B).", 1),
+    ("B", "The answer is not (B).", 0),
+    ("B", "It's (B), not (A).", 1),
+    ("B", "It is not (A) but (B).", 1),
+    ("B", "(B) two\n\nThe others, (A), (C) and (D), are wrong.", 1),
+    ("B", "**(B)**\n\n(A) is incorrect because it is odd; so is three, hence (C) isn't it.", 1),
+    ("B", "(B) is correct because (A) is odd and (C) is odd.", 1),
+    ("B", "B\n\nOption A is wrong, option C is not even.", 1),
+    ("B", "Thus, B is the correct answer.", 1),
+    ("B", "The only one that fits is B", 1),
+    ("B", "The correct choice: B", 1),
+    ("B", "> B", 1),
+    ("B", "The answer is:\n- B", 1),
+    ("B", "\uff08\uff22\uff09", 1),
+    ("A", "<answer>(A) or (B)</answer>", 0),
+    ("A", "\\boxed{(A) and (B)}", 0),
+    ("A", "The answer is (A) or (B).", 0),
+    ("A", "The answer is (A) and (B) is wrong.", 1),
+    ("A", "Answer: A/B", 0),
+    ("A", "Answer: A & B", 0),
+    ("B", "(A) and (B)", 0),
     ("(B)", "b", 1),
     ("B. two", "(B)", 1),
     (gold("A", "C"), "C", 1),
@@ -457,6 +482,13 @@ def test_targets_of_another_kind_are_refused() -> None:
         score("multiple_choice", "Paris", "A")
     with pytest.raises(TaskError, match="query 't:1': its target 'eight' holds no number"):
         score("number", "eight", "8")
+
+
+def test_a_query_for_what_is_wrong_is_answered_by_saying_so() -> None:
+    response = "(A) is correct. (B) is wrong."
+    assert score("multiple_choice", "B", response, FOUR).reason == "read A, expected B"
+    asked = FOUR.replace("Which?", "Which is NOT even?")
+    assert score("multiple_choice", "B", response, asked).value == 1
 
 
 def test_options_are_read_from_the_query() -> None:

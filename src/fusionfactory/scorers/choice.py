@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fusionfactory.errors import TaskError
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["MultipleChoice", "option_letters"]
 
 _LETTERS = "ABCDEFGHIJ"
+_MARKUP = " \t>#|*_-•"
+_BEFORE = 12
 _OPTION = re.compile(r"(?:^|(?<=\s))\(?([A-J])[).:]\s", re.MULTILINE)
 _FOLLOWS = (
     r"(?![\w'’])(?!\s+(?!because|since|as\b|for\b|which|and\b|or\b|but\b|based|due\b|is\b)[a-z])"
@@ -28,32 +33,49 @@ _LEAD = (
     r"\b(?:[Aa]nswer|ANSWER)\b[*_]*(?: to [^.:\n]{1,80}?| choice| option| letter)?[*_]*\s*"
     r"(?:\b(?:is|was|would be|should be|must be)\b|[:=])"
     r"(?:\s*(?:most likely|therefore|thus|clearly))?"
-    r"|\b(?:[Cc]orrect|[Rr]ight|[Bb]est) (?:option|choice|letter|one|statement) (?:is|would be)"
+    r"|\b(?:[Cc]orrect|[Rr]ight|[Bb]est) (?:option|choice|letter|one|statement)(?: is| would be|:)"
     r"|\b[Ii] (?:would )?(?:choose|pick|select|go with)\b"
 )
 _NOUN = r"(?:(?:[Oo]ption|[Cc]hoice|[Ll]etter|[Aa]nswer)\b)?"
-_MORE = rf"(?:, ?| and | or )[A-J]{_FOLLOWS}"
+_AND = r"(?:, ?| ?[/&] ?| and | or )"
+_MORE = rf"{_AND}[A-J]{_FOLLOWS}"
+_WRAPPED = r"[(\[{]\s*[A-Ja-j]\s*[)\]}]"
+_WRAPPED_MORE = rf"(?: ?[/&] ?| and | or ){_WRAPPED}(?!\s+(?:is|was)\b)"
 _STATED = re.compile(
     rf"(?:{_LEAD}){_WRAP}{_NOUN}{_WRAP}"
-    rf"(?:[(\[{{]\s*(?P<wrapped>[A-Ja-j])\s*[)\]}}]|(?P<bare>[A-J])(?!{_MORE}){_FOLLOWS}"
+    rf"(?:[(\[{{]\s*(?P<wrapped>[A-Ja-j])\s*[)\]}}](?!{_WRAPPED_MORE})"
+    rf"|(?P<bare>[A-J])(?!{_MORE}){_FOLLOWS}"
     r"|(?P<several>[(\[{]\s*[A-J]\s*(?:,|and\b|or\b|&)[^)\]}\n]{0,40}[)\]}]"
-    rf"|[A-J]{_MORE}))"
+    rf"|[A-J]{_MORE}|{_WRAPPED}{_WRAPPED_MORE}))"
 )
 _CHOSEN = re.compile(
     r"\b[Oo]ption\s*[*_(\[\"']*(?P<letter>[A-J])[*_)\]\"']*\s*"
     r"(?:is|seems|appears to be)\s*(?:the\s*)?(?:most\s*)?"
     r"(?:correct|right|best|true|answer|likely|accurate|appropriate)"
+    r"|(?<![\w'’])(?P<plain>[A-J])[*_)\]\"']* is (?:the )?(?:correct|right|best)\b"
 )
 _LOOSE = re.compile(
-    r"(?<!\w)\(\s*([A-J])\s*\)|\(([a-j])\)[\s.*]*\Z"
+    rf"(?<!\w)({_WRAPPED}{_WRAPPED_MORE})"
+    r"|(?<!\w)\(\s*([A-J])\s*\)|\(([a-j])\)[\s.*]*\Z"
     r"|\*\*\s*\(?([A-J])[).:]?\s*(?:\*\*|(?=[A-Z][a-z]))"
     rf"|\b[Oo]ption\s+\(?([A-J]){_FOLLOWS}"
-    r"|\b(?:is|are|was|were|be|called|as|except):?\s+\**([A-J])[).](?:\s|\*|$)"
+    r"|\b(?:is|are|was|were|be|called|as|except):?\s+\**([A-J])(?:[).](?:\s|\*|$)|\Z)"
+)
+_DENIED = re.compile(r"\b(?:not|nor|neither)\s[\s*_\"']*\Z")
+_REJECTED = re.compile(
+    r"[)\]*_\"':]*"
+    rf"(?:\s?(?:,|and|or|nor|&)\s?(?:and |or |nor )?[*_]*(?:{_WRAPPED}|[A-J]\b)[*_]*){{0,9}}"
+    r",?\s(?:is|are|was|were)(?:n[’']t|\s(?:all |both |also |clearly |therefore |simply )?"
+    r"(?:not|wrong|incorrect|false|invalid|irrelevant|eliminated|ruled out)\b)"
+)
+_ASKS_FOR_WRONG = re.compile(
+    r"\b(?:not|n[’']t|false|incorrect|wrong|invalid|untrue|irrelevant|except)\b", re.IGNORECASE
 )
 _LISTED = re.compile(r"^[ \t*]*([A-J])[).:][*\s]", re.MULTILINE)
 _ALONE = re.compile(
-    rf"[\s*_`\"'“”‘’$.]*+(?:\\(?:text|textbf|mathrm|mathbf)\{{)?{_NOUN}[\s*_`\"'“‘$]*+"
+    rf"[\s*_`\"'“”‘’$.>#-]*+(?:\\(?:text|textbf|mathrm|mathbf)\{{)?{_NOUN}[\s*_`\"'“‘$]*+"
     r"(?:[(\[{]?\s*(?P<bare>[A-Ja-j])\s*+[)\]}]?[\s*_`\"'”’$.,;:!]*+$"
+    rf"|(?P<several>{_WRAPPED}{_WRAPPED_MORE}|[A-J]{_MORE})"
     r"|[(\[]\s*(?P<wrapped>[A-Ja-j])\s*[)\]]|(?P<listed>[A-J])\s?[).:](?!\w))"
 )
 
@@ -62,15 +84,17 @@ class MultipleChoice:
     """Whether the option letter that a response chooses, the last one, is the key.
 
     Read in this order, the first kind that is there: the letter in a marked final answer (see
-    `extract`); "answer is (A)", "Answer: A", "correct option is A", "option A is correct"; the
-    whole response or its last line, if that is a letter; the one option that lines start with,
-    `A. ...`; `(A)`, `**A**`, "option A" anywhere. Lower case counts alone, in marks and in
-    brackets at the end. The words "A" and "I" are no letters, and neither is a letter that the
-    query does not offer. "(A, C)" is no choice.
+    `extract`); "answer is (A)", "Answer: A", "correct option is A", "A is correct"; the whole
+    response or its last line, if that is a letter; the one option that lines start with,
+    `A. ...`; `(A)`, `**A**`, "option A" anywhere; the first line, if that is a letter. Lower case
+    counts alone, in marks and in brackets at the end. The words "A" and "I" are no letters, and
+    neither is a letter that the query does not offer. No choices are "(A, C)", "(A) or (C)", "not
+    (A)", "(A) is wrong", and lines that start with one option after the other. Where the query
+    asks for what is wrong, or not so, "(A) is wrong" is a choice and "A is correct" is none.
     """
 
     name = "multiple_choice"
-    version = "1"
+    version = "2"
 
     def score(self, query: Query, response: str) -> Score:
         """1.0 for the right option.
@@ -83,7 +107,9 @@ class MultipleChoice:
             return verdict(self, 0, EMPTY)
         listed = option_letters(query.text)
         offered = listed if set(keys) <= set(listed) else _LETTERS
-        letter = _chosen(response, offered)
+        asks_for_wrong = _ASKS_FOR_WRONG.search(query.text) is not None
+        plain = unicodedata.normalize("NFKC", response)
+        letter = _chosen(plain, offered, asks_for_wrong=asks_for_wrong)
         if letter is None:
             read = excerpt(final_answer(response).text)
             return verdict(self, 0, f"no option letter found in {read}")
@@ -105,7 +131,7 @@ def option_letters(text: str) -> str:
 
 def _key(query: Query, target: str) -> str:
     match = _ALONE.match(target)
-    if match is None:
+    if match is None or match["several"]:
         msg = f"query {query.id!r}: its target {target!r} is no option letter, expected A to J"
         raise TaskError(msg, field="target")
     return _letter(match)
@@ -117,8 +143,10 @@ def _letter(match: re.Match[str]) -> str:
     return named if len(named) == 1 else ""
 
 
-def _chosen(response: str, offered: str) -> str | None:
-    for read in (_marked, _stated, _last_line, _listed, _loose):
+def _chosen(response: str, offered: str, *, asks_for_wrong: bool) -> str | None:
+    stated = partial(_stated, asks_for_wrong=asks_for_wrong)
+    loose = partial(_loose, asks_for_wrong=asks_for_wrong)
+    for read in (_marked, stated, _last_line, _listed, loose, _first_line):
         found = [letter for letter in read(response) if letter in offered]
         if found:
             return found[-1] or None
@@ -133,9 +161,11 @@ def _marked(response: str) -> Iterator[str]:
             yield _letter(match)
 
 
-def _stated(response: str) -> Iterator[str]:
+def _stated(response: str, *, asks_for_wrong: bool) -> Iterator[str]:
     text = spoken(response)
-    matches = [*_STATED.finditer(text), *_CHOSEN.finditer(text)]
+    matches = list(_STATED.finditer(text))
+    if not asks_for_wrong:
+        matches += _CHOSEN.finditer(text)
     for match in sorted(matches, key=re.Match.start):
         yield _letter(match)
 
@@ -155,6 +185,33 @@ def _listed(response: str) -> Iterator[str]:
         yield from letters
 
 
-def _loose(response: str) -> Iterator[str]:
-    for match in _LOOSE.finditer(spoken(response)):
+def _loose(response: str, *, asks_for_wrong: bool) -> Iterator[str]:
+    text = spoken(response)
+    found = [(match, _letter(match)) for match in _LOOSE.finditer(text)]
+    gone_through = _gone_through(text, found)
+    for match, letter in found:
+        denied = _DENIED.search(text[max(match.start() - _BEFORE, 0) : match.start()])
+        rejected = not asks_for_wrong and _REJECTED.match(text, match.end())
+        if not (denied or rejected or match.start() in gone_through):
+            yield letter
+
+
+def _gone_through(text: str, found: list[tuple[re.Match[str], str]]) -> set[int]:
+    """Where lines start with one option after the other, which chooses none of them."""
+    heads = [
+        (match.start(), letter)
+        for match, letter in found
+        if not text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip(_MARKUP)
+    ]
+    return {
+        start
+        for (one, before), (other, after) in pairwise(heads)
+        if before and after and ord(after) - ord(before) == 1
+        for start in (one, other)
+    }
+
+
+def _first_line(response: str) -> Iterator[str]:
+    match = _ALONE.match(spoken(response).strip().partition("\n")[0])
+    if match and match["bare"]:
         yield _letter(match)
