@@ -185,6 +185,7 @@ def test_the_examples_of_the_template_are_settings() -> None:
         ('[[tasks]]\nname = "t"\npath = "x.jsonl"', "the task 't' is your own with both"),
         ('[[tasks]]\nname = "t"\nmetric = "contains"', "the task 't' is your own with both"),
         ('[[endpoints]]\nname = "e"', r"endpoints\.0\.base_url'"),
+        ('[[endpoints]]\nname = "e"\nbase_url = "x:8000/v1"', "an http or https URL"),
         ('[[endpoints]]\nname = "e"\nbase_url = "http://x"\napi_key = "sk-1"', "api_key'"),
     ],
 )  # fmt: skip
@@ -196,10 +197,17 @@ def test_a_wrong_endpoint_model_or_task_is_named(
         read_config(tmp_path / "f.toml")
 
 
-@pytest.mark.parametrize("setting", ['api_key = "sk-1"', 'api_key_env = "sk-1"'])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        'base_url = "http://x"\napi_key = "sk-1"',
+        'base_url = "http://x"\napi_key_env = "sk-1"',
+        'base_url = "http://me:sk-1@x"',
+        'api_key = "sk-1"',
+    ],
+)
 def test_a_key_in_the_settings_is_refused_and_not_repeated(tmp_path: Path, setting: str) -> None:
-    endpoint = f'[[endpoints]]\nname = "e"\nbase_url = "http://x"\n{setting}'
-    (tmp_path / "f.toml").write_text(endpoint)
-    with pytest.raises(ConfigError, match=r"endpoints\.0\.api_key") as refused:
+    (tmp_path / "f.toml").write_text(f'[[endpoints]]\nname = "e"\n{setting}')
+    with pytest.raises(ConfigError, match=r"field 'endpoints\.0\.") as refused:
         read_config(tmp_path / "f.toml")
     assert "sk-1" not in str(refused.value)

@@ -9,9 +9,10 @@ import tomllib
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from fusionfactory.errors import ConfigError
+from fusionfactory.endpoints import check_url
+from fusionfactory.errors import ConfigError, InputError
 
 __all__ = [
     "CONFIG_NAME",
@@ -26,7 +27,7 @@ __all__ = [
 CONFIG_NAME = "fusionfactory.toml"
 
 _STORE_VERBS = ("collect", "score", "judge")
-_VARIABLE = "^([A-Za-z_][A-Za-z0-9_]*)?$"
+_SECRET_FIELDS = {"api_key_env", "base_url"}
 
 TEMPLATE = """\
 # FusionFactory settings. A flag on the command line counts before an environment variable
@@ -153,7 +154,7 @@ class EndpointSettings(_Section):
 
     name: str = Field(min_length=1)
     base_url: str
-    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=_VARIABLE)
+    api_key_env: str = "OPENAI_API_KEY"
     concurrency: int = Field(default=16, ge=1)
     requests_per_minute: float | None = Field(default=None, gt=0)
     tokens_per_minute: float | None = Field(default=None, gt=0)
@@ -161,6 +162,23 @@ class EndpointSettings(_Section):
     retries: int = Field(default=5, ge=0)
     backoff_s: float = Field(default=0.5, ge=0)
     provider: str | None = None
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _name_of_a_variable(cls, value: str) -> str:
+        if value and not (value.isidentifier() and value.isascii()):
+            msg = "expected the name of an environment variable that holds the key, not the key"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_url(cls, value: str) -> str:
+        try:
+            check_url(value)
+        except InputError as error:
+            raise ValueError(error.message) from None
+        return value
 
 
 class ModelSettings(_Section):
@@ -284,7 +302,8 @@ def read_config(path: Path | None = None) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        # What is unknown or stands for a key may be a secret, such as `api_key = "sk-..."`.
-        secret = first["type"] == "extra_forbidden" or first["loc"][-1:] == ("api_key_env",)
-        msg = first["msg"] if secret else f"{first['msg']} (got {first['input']!r})"
+        # What is unknown may be a secret, such as `api_key = "sk-..."`, and a table may hold one.
+        secret = first["type"] == "extra_forbidden" or first["loc"][-1] in _SECRET_FIELDS
+        shown = not secret and not isinstance(first["input"], dict)
+        msg = f"{first['msg']} (got {first['input']!r})" if shown else first["msg"]
         raise ConfigError(msg, file=path, field=place) from None
