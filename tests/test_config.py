@@ -144,9 +144,7 @@ def test_the_template_states_the_defaults() -> None:
     assert settings["evaluate"] == lists | numbers
     assert numbers == {name: evaluate[name] for name in numbers}
     assert settings["fit"] == {name: fit[name] for name in settings["fit"]}
-    assert {**settings["collect"], "store": None} == {
-        name: collect[name] for name in (*settings["collect"], "store")
-    }
+    assert settings["collect"] == {name: collect[name] for name in settings["collect"]}
     assert settings["route"] == {}
 
 
