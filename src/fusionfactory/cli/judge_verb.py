@@ -77,6 +77,11 @@ def command(
     if len(given) > 1:
         msg = f"{' and '.join(given)} are different things to do: name one"
         raise ConfigError(msg)
+    idle = {"--limit": limit, "--again": again, "--without-target": without_target}
+    if retest and any(idle.values()):
+        name = next(name for name, value in idle.items() if value)
+        msg = f"{name} does nothing beside --retest, which repeats {retest} grades as they were"
+        raise ConfigError(msg)
     run: JudgeSummary | None = None
     where = console(json_path)
     with Store(store) as opened, call_progress() as progress:
