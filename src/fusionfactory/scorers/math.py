@@ -69,7 +69,7 @@ class Math:
     """
 
     name = "math"
-    version = "1"
+    version = "2"
 
     def __init__(self, limit_s: float = 5.0) -> None:
         if find_spec("math_verify") is None:

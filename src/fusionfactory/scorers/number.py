@@ -6,7 +6,8 @@ Read as one number: `1,234`, `1 234` with a no-break or thin space, `-5` with an
 
 Numbers are compared exactly, as fractions. Only a repeating decimal may be rounded: against 2/3
 the decimals `0.67` and `0.6667` are right, `0.7` is not (two decimals at least), and against
-`66.67` so is `66.6667`. `3.14` is not 3.1416, and `33` is not 100/3.
+`66.67` so is `66.6667`. `3.14` is not 3.1416, and `33` is not 100/3. What a program prints for want
+of precision, `11.000000000000002`, is 11.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Number", "Numeral", "numerals", "same_number"]
 
 _SIGNS = str.maketrans(
-    dict.fromkeys("\u2010\u2011\u2012\u2212\uff0d\ufe63", "-")
+    dict.fromkeys("\u2010\u2011\u2012\u2013\u2212\uff0d\ufe63", "-")
     | {"\uff0c": ",", "\u066c": ",", "\uff0e": ".", "\u066b": "."}
 )
 _VULGAR = re.compile("[\u00bc-\u00be\u2150-\u215e]")
@@ -54,6 +55,8 @@ _SHOWN = 40
 _REPEATING_PLACES = 4
 _ROUNDED_PLACES = 2
 _LARGEST_DENOMINATOR = 99
+_FLOAT_DIGITS = 15
+"""Significant digits that a float surely has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,12 @@ def numerals(text: str) -> list[Numeral]:
 
 def same_number(read: Numeral, gold: Numeral) -> bool:
     """Whether two numbers are equal, or one is the other's repeating decimal, rounded."""
-    return read.value == gold.value or _rounds(read, gold) or _rounds(gold, read)
+    return (
+        read.value == gold.value
+        or _rounds(read, gold)
+        or _rounds(gold, read)
+        or _imprecise(read, gold)
+    )
 
 
 def _levelled(text: str) -> str:
@@ -131,6 +139,13 @@ def _rounds(short: Numeral, full: Numeral) -> bool:
     return exact is not None and _rounded(exact, short.places) == short.value
 
 
+def _imprecise(read: Numeral, gold: Numeral) -> bool:
+    """Whether a number is a float's, with more digits than it has, for another one."""
+    digits = sum(char.isdecimal() for char in read.text)
+    off = abs(read.value - gold.value)
+    return bool(read.places) and digits > _FLOAT_DIGITS and off * 10**12 <= abs(gold.value)
+
+
 def _repeating(numeral: Numeral) -> Fraction | None:
     """The fraction that a number stands for, if its decimals never end."""
     near = numeral.value
@@ -160,7 +175,7 @@ class Number:
     """
 
     name = "number"
-    version = "1"
+    version = "2"
 
     def score(self, query: Query, response: str) -> Score:
         """1.0 for the right number.

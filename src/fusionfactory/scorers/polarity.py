@@ -1,7 +1,8 @@
 """Which side a text takes where the answer is yes or no.
 
-True counts as yes and false as no, "not true" as no. The word no before a noun ("no doubt") is no
-answer: it counts at the start of a text or sentence, before punctuation, and before a pronoun.
+True counts as yes and false as no, "not true" and "cannot be true" as no. The word no before a
+noun ("no doubt") is no answer: it counts at the start of a text or sentence, before punctuation,
+and before a pronoun.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ Side: TypeAlias = Literal["yes", "no"]
 _SIDES: dict[str, Side] = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 _OTHER: dict[Side, Side] = {"yes": "no", "no": "yes"}
 _OPINION = re.compile(
-    r"(?P<negation>\b(?:not|never|isn['’]?t|wasn['’]?t) )?"
+    r"(?P<negation>(?:\b(?:not|never|cannot)|n['’]t|\b(?:isnt|wasnt)) "
+    r"(?:be |at all |always |actually |really |necessarily |entirely |strictly |quite |a )*)?"
     r"(?<![\w'’-])(?P<word>yes|no|true|false)(?![\w'’-])"
 )
 _ANSWERING = re.compile(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Contains", "ExactMatch", "TokenF1"]
 
 _NAME_LENGTH = 4
+_POSSESSIVE = re.compile(r"(?<=\w)['’]s\b")
 
 
 class ExactMatch:
@@ -46,7 +48,7 @@ class ExactMatch:
 
 
 class Contains:
-    """Whether a gold answer stands in the response, on word boundaries.
+    """Whether a gold answer stands in the response, on word boundaries; a possessive `'s` is one.
 
     A leading article of the gold answer may be missing, unless what remains is one word of fewer
     than four letters ("the US"). Where the gold answers are yes or no (true or false), the
@@ -54,7 +56,7 @@ class Contains:
     """
 
     name = "contains"
-    version = "1"
+    version = "2"
 
     def score(self, query: Query, response: str) -> Score:
         """1.0 if any gold answer is contained.
@@ -74,7 +76,9 @@ class Contains:
                 return verdict(self, 0, "states both yes and no")
             read = next(iter(found), "neither yes nor no")
             return verdict(self, 0, f"read {read}, expected {sides[0]}")
-        plain = f" {' '.join(words(spoken(response)))} "
+        text = spoken(response)
+        forms = (words(text), words(_POSSESSIVE.sub("", text)))
+        plain = " | ".join(f" {' '.join(form)} " for form in forms)
         whole = squash(response)
         if any(_contained(target, plain, whole) for target in gold):
             return verdict(self, 1)
