@@ -146,6 +146,20 @@ def test_too_few_questions() -> None:
         draw(TASK, pool, test_examples=leaked, train=1, test=1)
 
 
+def test_one_source_for_both_sides_is_no_test() -> None:
+    pool = _pool(range(10))
+    with pytest.raises(TaskError, match=r"all 10 test questions stand in train; give one source"):
+        draw(TASK, pool, test_examples=pool, train=5)
+    assert draw(TASK, pool, test_examples=pool, train=5, test=0).dropped == 10
+
+
+def test_a_test_question_that_train_answers_otherwise_is_dropped() -> None:
+    pool = [Example("a", "One?", "1"), Example("b", "Two?", "2")]
+    held = [Example("a", "One?", "9"), Example("c", "Three?", "3")]
+    found = draw(TASK, pool, test_examples=held, train=2)
+    assert (_ids(found, "test"), found.dropped) == (["gsm8k:c"], 1)
+
+
 def test_duplicate_ids() -> None:
     twice = [Example("q", "One?", "1"), Example("q", "Two?", "2")]
     with pytest.raises(

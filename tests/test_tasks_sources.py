@@ -316,6 +316,10 @@ def test_champ_content_of_another_kind() -> None:
 # The hub
 
 
+class DatasetsError(Exception):
+    """Like that of `datasets`, of no other kind."""
+
+
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None, str]]:
     """A stand-in for `datasets` that has GSM8K and MATH; returns what it was asked for."""
@@ -326,13 +330,18 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None, str]]:
         if name.endswith("math"):
             return [{"problem": f"In {configuration}?", "solution": r"\boxed{1}"}]
         if name == "openai/gsm8k":
-            return [dict(row) for row in GSM8K]
+            return [dict(row) for row in [*GSM8K, {"question": "One and one?", "answer": "#### 3"}]]
+        if name == "google/boolq":
+            raise DatasetsError("the download broke off")  # noqa: EM101
         msg = f"Dataset '{name}' is gated\nlog in"
         raise FileNotFoundError(msg)
 
     module = ModuleType("datasets")
     module.load_dataset = load_dataset  # type: ignore[attr-defined]
+    module.exceptions = ModuleType("datasets.exceptions")  # type: ignore[attr-defined]
+    module.exceptions.DatasetsError = DatasetsError
     monkeypatch.setitem(sys.modules, "datasets", module)
+    monkeypatch.setitem(sys.modules, "datasets.exceptions", module.exceptions)
     return asked
 
 
@@ -354,6 +363,13 @@ def test_the_hub_s_failure_is_told(hub: list[tuple[str, str | None, str]]) -> No
         TaskError, match=r"gpqa_main: split 'train' cannot be loaded .*is gated\); check"
     ):
         load_examples(make_task("gpqa"), "hub")
+    with pytest.raises(TaskError, match=r"'validation' cannot be loaded .*the download broke off"):
+        load_examples(make_task("boolq"), "hub")
+
+
+def test_a_published_set_may_contradict_itself(hub: list[tuple[str, str | None, str]]) -> None:
+    found = load_examples(make_task("gsm8k"), "hub")
+    assert [example.target for example in found if example.text == "One and one?"] == ["2"]
 
 
 def test_the_hub_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ def read_hub(hub: str, split: str) -> Iterator[Row]:
     """
     try:
         import datasets
+        from datasets.exceptions import DatasetsError
     except ImportError:
         what = f"Reading {hub} from the hub"
         raise MissingExtraError(what, "datasets") from None
@@ -35,7 +36,7 @@ def read_hub(hub: str, split: str) -> Iterator[Row]:
     for configuration in configurations.split("+"):
         try:
             data = datasets.load_dataset(name, configuration or None, split=split)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, DatasetsError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             msg = (
                 f"split {split!r} cannot be loaded from the hub ({reason}); check the network and "

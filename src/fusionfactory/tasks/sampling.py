@@ -95,11 +95,11 @@ def draw(
         seed: Of the ranking.
 
     Raises:
-        TaskError: There are too few questions, or two of them share an id.
+        TaskError: There are too few questions, all of test stand in train, or two share an id.
     """
     known = _by_id(task, examples)
     for id, example in _by_id(task, test_examples or ()).items():
-        if known.get(id, example) != example:
+        if known.get(id, example).text != example.text:
             _reject(task, known[id], example)
     pool = _ranked(examples, seed)
     sizes = paper_sizes(task.name)
@@ -114,6 +114,12 @@ def draw(
         ranked = _ranked(test_examples, seed)
         held = [item for item in ranked if item.group not in groups]
         dropped = len(ranked) - len(held)
+        if dropped and not held and test is None:
+            msg = (
+                f"task {task.name!r}: all {dropped} test questions stand in train; give one source "
+                "alone, and both sides are drawn from it"
+            )
+            raise TaskError(msg, field="test")
         usual = min(sizes[1], len(held)) if sizes else len(held)
         tested = _take(task, "test", held, test, usual, dropped)
         rest = pool

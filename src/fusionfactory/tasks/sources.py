@@ -44,7 +44,8 @@ def load_examples(task: Task, source: str | Path) -> list[Example]:
         if task.hub is None or split not in task.splits:
             msg = f"task {task.name!r} has no {split} split on the hub; give a file or `package`"
             raise TaskError(msg, field="source")
-        return parse_rows(task, read_hub(task.hub, task.splits[split]), task.hub)
+        rows = read_hub(task.hub, task.splits[split])
+        return parse_rows(task, rows, task.hub, contradictions=True)
     return parse_rows(task, read_file(Path(source)), source)
 
 
@@ -61,13 +62,17 @@ def _packaged(task: Task) -> list[Example]:
     return parse_rows(task, read_package(packaged), packaged.file.member)
 
 
-def parse_rows(task: Task, rows: Iterable[Row], file: str | Path) -> list[Example]:
+def parse_rows(
+    task: Task, rows: Iterable[Row], file: str | Path, *, contradictions: bool = False
+) -> list[Example]:
     """The examples of rows; a row that repeats an earlier one in all that counts is left out.
 
     Args:
         task: Whose `parse` to use.
         rows: Number and fields of each row.
         file: For messages.
+        contradictions: Leave out, too, a row that repeats an earlier question with another answer:
+            in a published set nobody can correct it.
 
     Raises:
         TaskError: A row cannot be used, two differing ones share an id, or none is left.
@@ -80,7 +85,8 @@ def parse_rows(task: Task, rows: Iterable[Row], file: str | Path) -> list[Exampl
             raise TaskError(error.message, file=file, row=row, field=error.field) from None
         if example is None:
             continue
-        if found.setdefault(example.id, example) != example:
+        earlier = found.setdefault(example.id, example)
+        if earlier != example and not (contradictions and earlier.text == example.text):
             msg = f"id {example.id!r} already stands for another question of this file"
             raise TaskError(msg, file=file, row=row, field="id")
     if not found:
