@@ -20,7 +20,7 @@ __all__ = ["KNNRouter"]
 
 _PRIOR_NEIGHBOURS = 2.0
 _CHUNK = 512
-_SAME = 1e-6
+_SAME = 1e-5
 _PRIOR_CELLS = 5.0
 
 
