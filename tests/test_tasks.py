@@ -229,7 +229,8 @@ def test_hellaswag_labels_are_texts_or_numbers(label: object, target: str) -> No
 @pytest.mark.parametrize(
     ("name", "changes"),
     [("hellaswag", {"label": ""}), ("hellaswag", {"label": None}),
-     ("commonsense_qa", {"answerKey": ""})],
+     ("commonsense_qa", {"answerKey": ""}),
+     ("trivia_qa", {"answer": {"value": "<unk>", "aliases": [], "normalized_aliases": []}})],
 )  # fmt: skip
 def test_unlabelled_test_rows_are_skipped(name: str, changes: dict[str, object]) -> None:
     assert make_task(name).parse({**ROWS[name], **changes}, 0) is None
@@ -344,6 +345,9 @@ def test_shuffled_returns_every_option_once() -> None:
          r"field 'choices': 1 options, expected 2 to 26"),
         ("hellaswag", {"label": "4"}, r"field 'label': '4' is no position from 0 to 3"),
         ("natural_qa", {"golden_answers": None}, r"field 'golden_answers': is null"),
+        ("mbpp", {"test_setup_code": 1}, r"field 'test_setup_code': 1 is no text"),
+        ("mbpp", {"test_setup_code": "", "test_imports": "re"},
+         r"field 'test_imports': 're' is no list of texts"),
         ("trivia_qa", {"answer": "Ulm"}, r"field 'answer': 'Ulm' holds no `value`"),
         ("squad", {"answers": ["Danube"]}, r"field 'answers': .* holds no list `text`"),
         ("boolq", {"answer": "maybe"}, r"field 'answer': 'maybe' is no truth value"),

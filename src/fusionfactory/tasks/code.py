@@ -16,7 +16,9 @@ __all__ = ["HUMAN_EVAL", "MBPP"]
 def _mbpp(row: Mapping[str, Any], index: int) -> Example:
     question = text(row, "text", "prompt").strip()
     tests = items(row, "test_list")
-    setup = row.get("test_setup_code") or "\n".join(row.get("test_imports") or ())
+    setup = text(row, "test_setup_code") if row.get("test_setup_code") else ""
+    if not setup and row.get("test_imports"):
+        setup = "\n".join(items(row, "test_imports"))
     shown = "\n".join(["Your code must pass these tests:", *tests])
     program = "\n".join([setup.strip(), *tests]).strip() + "\n"
     return Example(str(value(row, "task_id")), f"{question}\n{shown}", program)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["NATURAL_QA", "TRIVIA_QA"]
 
 _INSTRUCTION = "Give the final answer in a few words."
+_UNLABELLED = "<unk>"
+"""The answer of TriviaQA's published test rows."""
 
 
 def _natural_qa(row: Mapping[str, Any], index: int) -> Example:
@@ -22,13 +24,15 @@ def _natural_qa(row: Mapping[str, Any], index: int) -> Example:
     return Example(identity(row, "id", question), question, gold(answers))
 
 
-def _trivia_qa(row: Mapping[str, Any], index: int) -> Example:
+def _trivia_qa(row: Mapping[str, Any], index: int) -> Example | None:
     question = text(row, "question").strip()
     answer = value(row, "answer")
     if not isinstance(answer, dict):
         msg = f"{answer!r:.200} holds no `value` and `aliases`"
         raise TaskError(msg, field="answer")
     accepted = [text(answer, "value").strip()]
+    if accepted == [_UNLABELLED]:
+        return None
     for name in ("aliases", "normalized_aliases"):
         accepted += items(answer, name) if answer.get(name) else []
     return Example(identity(row, "question_id", question), question, gold(accepted))
