@@ -39,6 +39,9 @@ class FakeClient:
         await asyncio.sleep(0)  # lets the writer have its turn, as a real call does
         return ChatReply(self.answer(request), "stop", TOKENS, TOKENS, 0.1)
 
+    def drop_waiting(self) -> None:
+        """Nothing waits."""
+
     async def close(self) -> None:
         self.closed += 1
 

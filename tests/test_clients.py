@@ -673,3 +673,36 @@ def test_aiohttp_is_loaded_late() -> None:
 def test_clients_has_no_other_name() -> None:
     with pytest.raises(ImportError, match="cannot import name 'NoClient'"):
         from fusionfactory.clients import NoClient  # noqa: F401
+
+
+def test_calls_that_are_not_on_their_way_can_be_dropped() -> None:
+    """One is at the endpoint, one waits to try again, two wait for their turn."""
+
+    async def body() -> None:
+        endpoint = Endpoint([says(500, {}), says(200, completion("at last"))], hold=2)
+        asleep = asyncio.Event()
+
+        async def sleep(_: float) -> None:
+            asleep.set()
+            await asyncio.Event().wait()
+
+        async with client_of(endpoint, concurrency=2, sleep=sleep) as client:
+            calls = [asyncio.ensure_future(client.complete(REQUEST)) for _ in range(2)]
+            await asleep.wait()
+            endpoint.answers.clear()
+            endpoint.delay_s = 0.2
+            calls += [asyncio.ensure_future(client.complete(REQUEST)) for _ in range(4)]
+            while endpoint.in_flight < 2:
+                await asyncio.sleep(0)
+            asked = len(endpoint.bodies)
+            client.drop_waiting()
+            done = await asyncio.gather(*calls, return_exceptions=True)
+            kept = [reply for reply in done if isinstance(reply, ChatReply)]
+            dropped = [error for error in done if isinstance(error, asyncio.CancelledError)]
+            assert len(kept) == 3
+            assert len(dropped) == 3
+            assert len(endpoint.bodies) == asked
+            assert client.limiter.in_flight == 0
+            assert (await client.complete(REQUEST)).text == "Bonjour, 世界 🙂"
+
+    asyncio.run(asyncio.wait_for(body(), 60.0))

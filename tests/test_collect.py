@@ -38,6 +38,7 @@ class Scripted:
     in_flight: int = 0
     most_in_flight: int = 0
     closed: bool = False
+    dropped: int = 0
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         text = str(request.messages[-1]["content"])
@@ -49,6 +50,9 @@ class Scripted:
             return self.answer(text)
         finally:
             self.in_flight -= 1
+
+    def drop_waiting(self) -> None:
+        self.dropped += 1
 
     async def close(self) -> None:
         self.closed = True

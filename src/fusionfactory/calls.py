@@ -263,8 +263,13 @@ class _Run(Generic[C]):
 
     def _stop(self, reason: str) -> None:
         self._stopped.append(reason)
-        for queue in self._queues.values():
-            queue.clear()
+        for name in self._queues:
+            self._end(name)
+
+    def _end(self, name: str) -> None:
+        """No call of the endpoint starts any more, whether it waits here or in the client."""
+        self._queues[name].clear()
+        self._clients[name].drop_waiting()
 
     async def _work(self, name: str, queue: deque[C]) -> None:
         client = self._clients[name]
@@ -285,7 +290,7 @@ class _Run(Generic[C]):
                 cost = call.price.usd(reply.input_tokens, reply.output_tokens, reply.usage)
                 self._take(Answer(call, reply, None, cost))
                 if cost is None and self._budget_usd is not None and queue:
-                    queue.clear()
+                    self._end(name)
                     self._stopped.append(f"{name} does not say what a call used: no budget holds")
 
     async def _has_next(self, queue: deque[C]) -> bool:
@@ -296,7 +301,7 @@ class _Run(Generic[C]):
 
     def _refuse(self, name: str, error: CallError) -> None:
         """The endpoint or the model is set up wrongly: its other calls would fail likewise."""
-        self._queues[name].clear()
+        self._end(name)
         if name not in self._refusals:
             self._refusals[name] = error
             self._stopped.append(f"{name} refuses: {error}")
@@ -307,7 +312,7 @@ class _Run(Generic[C]):
         self._errors[str(error)] += 1
         self._failures[name] += 1
         if self._failures[name] >= _FAILURES_IN_A_ROW and self._queues[name]:
-            self._queues[name].clear()
+            self._end(name)
             self._stopped.append(
                 f"{name} is given up after {_FAILURES_IN_A_ROW} failures in a row: {error}"
             )

@@ -64,6 +64,13 @@ class Client(Protocol):
         """
         ...
 
+    def drop_waiting(self) -> None:
+        """Cancels the tasks whose calls are not on their way: nothing is paid for those yet.
+
+        They wait for their turn, or to try again. Calls on their way go on.
+        """
+        ...
+
     async def close(self) -> None:
         """Releases connections or models."""
         ...

@@ -7,7 +7,8 @@ import json
 import random
 import time
 import urllib.request
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fusionfactory.clients.limits import LONGEST_WAIT_S, Limiter
@@ -16,7 +17,7 @@ from fusionfactory.endpoints import check_url, one_line, read_key
 from fusionfactory.errors import CallError, InputError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     import aiohttp
 
@@ -95,6 +96,7 @@ class EndpointClient:
         self._source = Source(f"{self.base_url}/chat/completions", api_key_env, "")
         self._proxy: str | None = None
         self._closed = False
+        self._waiting: set[asyncio.Task[Any]] = set()
 
     def __repr__(self) -> str:
         return f"EndpointClient({self.base_url!r})"
@@ -123,8 +125,25 @@ class EndpointClient:
                 last = attempt >= self.retries or (wait_s or 0.0) > LONGEST_WAIT_S
                 if last or not error.retryable:
                     raise
-            await self._sleep(wait_s or self._backoff_s(attempt))
+            with self._idle():
+                await self._sleep(wait_s or self._backoff_s(attempt))
             attempt += 1
+
+    def drop_waiting(self) -> None:
+        """Cancels the tasks whose calls wait for their turn, or to try again."""
+        for task in tuple(self._waiting):
+            task.cancel()
+
+    @contextmanager
+    def _idle(self) -> Iterator[None]:
+        """The running task's call is not on its way meanwhile."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  only called from coroutines
+        self._waiting.add(task)
+        try:
+            yield
+        finally:
+            self._waiting.discard(task)
 
     async def close(self) -> None:
         """Closes the connections; calls under way fail, and so does every later one."""
@@ -136,7 +155,9 @@ class EndpointClient:
         return self._rng.random() * min(self.backoff_s * 2.0**attempt, _LONGEST_BACKOFF_S)
 
     async def _attempt(self, body: bytes, tokens: float) -> ChatReply:
-        async with self.limiter.slot(tokens) as slot:
+        async with AsyncExitStack() as stack:
+            with self._idle():
+                slot = await stack.enter_async_context(self.limiter.slot(tokens))
             session = self._open()
             answer = await self._post(session, body)
             return _read(answer, slot)

@@ -50,6 +50,9 @@ class LocalClient:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, self._answer, request)
 
+    def drop_waiting(self) -> None:
+        """Nothing waits: it makes one call at a time."""
+
     async def close(self) -> None:
         """Frees the model."""
         self._executor.shutdown(wait=True, cancel_futures=True)

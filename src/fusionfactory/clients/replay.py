@@ -86,6 +86,9 @@ class ReplayClient:
         reason = outcome.finish_reason
         return ChatReply(outcome.response, reason, sent, received, outcome.latency_s)
 
+    def drop_waiting(self) -> None:
+        """Nothing waits: every call is answered at once."""
+
     async def close(self) -> None:
         """Does nothing: there is nothing to release."""
 

@@ -70,6 +70,10 @@ class StructuredClient:
             self.offered = False
         return reply
 
+    def drop_waiting(self) -> None:
+        """Of the client within."""
+        self._client.drop_waiting()
+
     async def close(self) -> None:
         """Closes the client within."""
         await self._client.close()
