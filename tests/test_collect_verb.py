@@ -1,4 +1,4 @@
-"""`fusionfactory collect` as a user meets it; nothing is asked here."""
+"""`fusionfactory collect` as a user meets it, beside an endpoint that nobody serves."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ store = "runs.db"
 [[endpoints]]
 name = "lab"
 base_url = "http://127.0.0.1:9/v1"
+retries = 0
 
 [[models]]
 name = "m"
@@ -68,3 +69,16 @@ def test_the_questions_of_a_store_without_any(capsys: pytest.CaptureFixture[str]
         main(["collect", "--from-store", "--store", "typo.db"])
     assert done.value.code == 2
     assert "Store('typo.db') holds no questions: import a log first" in capsys.readouterr().err
+
+
+def test_a_run_in_which_every_call_failed_has_failed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["collect", "--train", "2", "--test", "1", "--strategy", "direct"])
+    assert done.value.code == 1
+    said = capsys.readouterr().out
+    assert "3 of them failed: --retry-failed asks those again" in said
+    assert "cannot be reached" in said
+    with Store(folder / "runs.db") as store:
+        assert store.failures() == {"m": 3}

@@ -112,7 +112,7 @@ def command(
     if json_path:
         write_json(summary_facts(summary), json_path)
     print_summary(where, summary, "outcomes")
-    if summary.stopped:
+    if summary.stopped or 0 < summary.done == summary.failed:
         raise click.exceptions.Exit(_STOPPED)
 
 

@@ -117,7 +117,7 @@ def command(
     print_pairs(where, compared)
     if run is None and not graded and not compared:
         where.print("the store holds no verdict of a judge")
-    if run is not None and run.stopped:
+    if run is not None and (run.stopped or (run.failed and not run.judged)):
         raise click.exceptions.Exit(_STOPPED)
 
 
