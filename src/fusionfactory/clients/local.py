@@ -101,6 +101,8 @@ class LocalClient:
         params.n_parallel = 1
         params.n_threads_http = 1
         params.n_gpu_layers = 0
+        # By default gigabytes of old prompts are kept; the slot itself reuses the last one's start.
+        params.cache_ram_mib = 0
         params.cpuparams.n_threads = self.threads
         params.cpuparams_batch.n_threads = self.threads
         params.verbosity = -1
