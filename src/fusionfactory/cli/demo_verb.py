@@ -26,7 +26,7 @@ _SHOWN_PER_TASK = 1
 
 
 @click.command("demo", epilog="Example: fusionfactory demo --html demo.html")
-@click.option("--log", "log_name", type=click.Choice(list(LOGS)), default="questions",
+@click.option("--log", "log_name", type=click.Choice(list(LOGS)), default="fusionbench",
               show_default=True, help="Bundled log.")  # fmt: skip
 @click.option("--html", "html_path", type=click.Path(path_type=Path), default="demo.html",
               show_default=True, help="Report to write.")  # fmt: skip
