@@ -85,10 +85,12 @@ def _descendants() -> set[int]:
     found: set[int] = set()
     queue = [os.getpid()]
     while queue:
-        for path in Path(f"/proc/{queue.pop()}/task").glob("*/children"):
-            new = set(map(int, path.read_text().split())) - found
-            found |= new
-            queue += new
+        # A process may end while it is being read.
+        with contextlib.suppress(OSError):
+            for path in Path(f"/proc/{queue.pop()}/task").glob("*/children"):
+                new = set(map(int, path.read_text().split())) - found
+                found |= new
+                queue += new
     return found
 
 
