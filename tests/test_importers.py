@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fusionfactory.errors import ConfigError, FormatError, UnknownNameError
-from fusionfactory.importers import IMPORTERS, detect, import_table
+from fusionfactory.importers import IMPORTERS, LOGS, detect, import_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-@pytest.mark.parametrize("name", IMPORTERS.names())
-def test_every_importer_reads_a_path(name: str) -> None:
-    assert next(iter(inspect.signature(IMPORTERS.load(name)).parameters)) == "path"
+    from fusionfactory.registry import Registry
 
 
-@pytest.mark.parametrize("name", IMPORTERS.names())
+@pytest.mark.parametrize("registry", [IMPORTERS, LOGS], ids=lambda registry: registry.kind)
+def test_every_importer_reads_a_path(registry: Registry) -> None:
+    for name in registry.names():
+        assert next(iter(inspect.signature(registry.load(name)).parameters)) == "path", name
+
+
+@pytest.mark.parametrize("name", [*IMPORTERS.names(), *LOGS.names()])
 def test_every_importer_names_an_absent_file(name: str, tmp_path: Path) -> None:
     path = tmp_path / "absent.json"
     with pytest.raises(FormatError, match=r"absent\.json: "):
@@ -28,7 +31,9 @@ def test_every_importer_names_an_absent_file(name: str, tmp_path: Path) -> None:
 
 
 def test_unknown_importer() -> None:
-    with pytest.raises(UnknownNameError, match="unknown importer 'excel'; known: fusionbench, "):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown importer 'excel'; known: fusionbench, .*litellm"
+    ):
         import_table("excel", "x.xlsx")
 
 

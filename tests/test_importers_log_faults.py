@@ -12,7 +12,7 @@ import pytest
 
 from fusionfactory.cli import main
 from fusionfactory.errors import ConfigError, FormatError, UnknownNameError
-from fusionfactory.importers import IMPORTERS, LOGS, detect, import_log, import_table
+from fusionfactory.importers import LOGS, detect, import_log, import_table
 from fusionfactory.importers.logs.appending import append
 from fusionfactory.store import Store
 from fusionfactory.table import OutcomeTable
@@ -339,7 +339,7 @@ def test_the_table_holds_means_over_what_did_not_fail(tmp_path: Path) -> None:
     ],
 )
 def test_read_gives_the_table_of_the_log(name: str, form: str) -> None:
-    read = IMPORTERS.load(form)(FIXTURES / name)
+    read = import_table(form, FIXTURES / name)
     assert read.fingerprint() == import_log(form, FIXTURES / name).table().fingerprint()
     assert read.fingerprint() == import_table("auto", FIXTURES / name).fingerprint()
 

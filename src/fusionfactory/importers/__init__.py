@@ -1,4 +1,4 @@
-"""Other tools' tables and logs in: one module per format, one function `read` each.
+"""Other tools' tables and logs in: one module per format, `read` for tables, `read_log` for logs.
 
 Every reader ignores unknown fields and names file, row and field when something needed is missing.
 Rows are counted from 1; a CSV file's header is not counted.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from fusionfactory.errors import ConfigError, FormatError
+from fusionfactory.errors import ConfigError, FormatError, UnknownNameError
 from fusionfactory.importers.detection import detect
 from fusionfactory.importers.logs import LOGS
 from fusionfactory.registry import Registry
@@ -35,12 +35,6 @@ IMPORTERS = Registry(
         "routerarena": f"{_PACKAGE}.routerarena:read",
         "llmrouterbench": f"{_PACKAGE}.llmrouterbench:read",
         "routellm": f"{_PACKAGE}.routellm:read",
-        "litellm": f"{_PACKAGE}.logs.litellm:read",
-        "langfuse": f"{_PACKAGE}.logs.langfuse:read",
-        "otel": f"{_PACKAGE}.logs.otel:read",
-        "openinference": f"{_PACKAGE}.logs.openinference:read",
-        "openai-chat": f"{_PACKAGE}.logs.openai_chat:read",
-        "openai-evals": f"{_PACKAGE}.logs.openai_evals:read",
         "generic": f"{_PACKAGE}.generic:read",
     },
 )
@@ -50,7 +44,7 @@ def import_table(format: str, path: str | Path, /, **options: object) -> Outcome
     """Reads a file or folder of another tool.
 
     Args:
-        format: A name of `IMPORTERS`, or `auto` to guess it with `detect`.
+        format: A name of `IMPORTERS` or `LOGS`, or `auto` to guess it with `detect`.
         path: What to read.
         **options: Keyword options of the format's reader.
 
@@ -62,6 +56,10 @@ def import_table(format: str, path: str | Path, /, **options: object) -> Outcome
     name = detect(path) if format == "auto" else format
     if name in LOGS.names():
         return import_log(name, path, **options).table()
+    if name not in IMPORTERS.names():
+        known = ", ".join((*IMPORTERS.names(), *LOGS.names()))
+        msg = f"unknown importer {name!r}; known: {known}"
+        raise UnknownNameError(msg, field="importer")
     read = IMPORTERS.load(name)
     _check_options(name, read, options)
     table: OutcomeTable = read(path, **options)

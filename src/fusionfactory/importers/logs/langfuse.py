@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fusionfactory.importers.files import JsonObject
-    from fusionfactory.table import OutcomeTable
 
-__all__ = ["read", "read_log"]
+__all__ = ["read_log"]
 
 _FIELDS = {"query": "input", "response": "output", "input_tokens": "usageDetails",
            "output_tokens": "usageDetails", "cost_usd": "costDetails",
@@ -68,21 +67,6 @@ def read_log(
         calls.add(file, row, _call(item, file, row, quality, judged))
     judgements.check()
     return calls.log()
-
-
-def read(
-    path: str | Path,
-    *,
-    score: str | None = None,
-    judge: str | None = None,
-    scale: str | Sequence[float] | None = None,
-    skip_incomplete: bool = False,
-    task: str = "",
-) -> OutcomeTable:
-    """The table of `read_log`."""
-    return read_log(
-        path, score=score, judge=judge, scale=scale, skip_incomplete=skip_incomplete, task=task
-    ).table()
 
 
 def _get(item: JsonObject, name: str) -> Any:  # noqa: ANN401  any JSON

@@ -15,9 +15,8 @@ from fusionfactory.importers.logs.values import decoded, first, number, propensi
 
 if TYPE_CHECKING:
     from fusionfactory.importers.files import JsonObject
-    from fusionfactory.table import OutcomeTable
 
-__all__ = ["read", "read_log"]
+__all__ = ["read_log"]
 
 _FIELDS = {"query": "messages", "input_tokens": "prompt_tokens",
            "output_tokens": "completion_tokens", "cost_usd": "spend",
@@ -73,20 +72,6 @@ def read_log(
             continue
         calls.add(file, row, _call(item, arm, file, row, zero_is_unknown=zero_is_unknown))
     return calls.log()
-
-
-def read(
-    path: str | Path,
-    *,
-    arm: str = "model_group",
-    zero_is_unknown: bool = False,
-    skip_incomplete: bool = False,
-    task: str = "",
-) -> OutcomeTable:
-    """The table of `read_log`."""
-    return read_log(
-        path, arm=arm, zero_is_unknown=zero_is_unknown, skip_incomplete=skip_incomplete, task=task
-    ).table()
 
 
 def _call(item: JsonObject, arm: str, file: Path, row: int, *, zero_is_unknown: bool) -> Call:

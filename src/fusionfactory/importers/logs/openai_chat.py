@@ -15,9 +15,8 @@ from fusionfactory.importers.logs.values import first, number, propensity_in, ti
 
 if TYPE_CHECKING:
     from fusionfactory.importers.files import JsonObject
-    from fusionfactory.table import OutcomeTable
 
-__all__ = ["read", "read_log"]
+__all__ = ["read_log"]
 
 _FIELDS = {"query": "messages", "response": "choices", "input_tokens": "usage",
            "output_tokens": "usage", "propensity": "metadata"}  # fmt: skip
@@ -75,20 +74,6 @@ def read_log(
             continue
         calls.add(file, row, _completed(call, (file, row, item), model))
     return calls.log()
-
-
-def read(
-    path: str | Path,
-    *,
-    model: str | None = None,
-    requests: str | Path | None = None,
-    skip_incomplete: bool = False,
-    task: str = "",
-) -> OutcomeTable:
-    """The table of `read_log`."""
-    return read_log(
-        path, model=model, requests=requests, skip_incomplete=skip_incomplete, task=task
-    ).table()
 
 
 def _is_request(item: JsonObject) -> bool:

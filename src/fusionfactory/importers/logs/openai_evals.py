@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fusionfactory.importers.files import JsonObject
-    from fusionfactory.table import OutcomeTable
 
-__all__ = ["read", "read_log"]
+__all__ = ["read_log"]
 
 _FIELDS = {"query": "input", "response": "output", "input_tokens": "usage",
            "output_tokens": "usage", "propensity": "metadata"}  # fmt: skip
@@ -71,21 +70,6 @@ def read_log(
         _add_recorded(records, calls)
     judgements.check()
     return calls.log()
-
-
-def read(
-    path: str | Path,
-    *,
-    score: str | None = None,
-    judge: str | None = None,
-    scale: str | Sequence[float] | None = None,
-    skip_incomplete: bool = False,
-    task: str = "",
-) -> OutcomeTable:
-    """The table of `read_log`."""
-    return read_log(
-        path, score=score, judge=judge, scale=scale, skip_incomplete=skip_incomplete, task=task
-    ).table()
 
 
 def _object(value: Any) -> JsonObject:  # noqa: ANN401  any JSON

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from fusionfactory.importers.files import JsonObject
     from fusionfactory.importers.logs.spans import Span
-    from fusionfactory.table import OutcomeTable
 
-__all__ = ["read", "read_log"]
+__all__ = ["read_log"]
 
 _FIELDS = {"query": "llm.input_messages", "model": "llm.model_name",
            "response": "llm.output_messages", "input_tokens": "llm.token_count.prompt",
@@ -67,21 +66,6 @@ def read_log(
         calls.add(span.file, span.row, _call(span, quality, judged))
     judgements.check()
     return calls.log()
-
-
-def read(
-    path: str | Path,
-    *,
-    score: str | None = None,
-    judge: str | None = None,
-    scale: str | Sequence[float] | None = None,
-    skip_incomplete: bool = False,
-    task: str = "",
-) -> OutcomeTable:
-    """The table of `read_log`."""
-    return read_log(
-        path, score=score, judge=judge, scale=scale, skip_incomplete=skip_incomplete, task=task
-    ).table()
 
 
 def _judgements(span: Span) -> Iterator[Judgement]:

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from fusionfactory.importers.files import JsonObject
     from fusionfactory.importers.logs.spans import Span
-    from fusionfactory.table import OutcomeTable
 
-__all__ = ["read", "read_log"]
+__all__ = ["read_log"]
 
 _FIELDS = {"query": "gen_ai.input.messages", "model": "gen_ai.request.model",
            "response": "gen_ai.output.messages", "input_tokens": "gen_ai.usage.input_tokens",
@@ -75,21 +74,6 @@ def read_log(
             calls.add(span.file, span.row, _call(span, asked, quality, judged))
     judgements.check()
     return calls.log()
-
-
-def read(
-    path: str | Path,
-    *,
-    score: str | None = None,
-    judge: str | None = None,
-    scale: str | Sequence[float] | None = None,
-    skip_incomplete: bool = False,
-    task: str = "",
-) -> OutcomeTable:
-    """The table of `read_log`."""
-    return read_log(
-        path, score=score, judge=judge, scale=scale, skip_incomplete=skip_incomplete, task=task
-    ).table()
 
 
 def _call(span: Span, model: str | None, quality: float | None, judged: float | None) -> Call:
