@@ -202,6 +202,42 @@ def test_a_refusal_is_told_where_every_call_was_in_flight(store: Store) -> None:
     assert summary.stopped == ("closed refuses: 401: bad key",)
 
 
+@pytest.mark.parametrize("status", [401, 402])
+def test_an_account_that_may_not_ask_leaves_no_outcome(store: Store, status: int) -> None:
+    def refuse(text: str) -> ChatReply:
+        msg = f"{status}: no more"
+        raise CallError(msg, status=status)
+
+    with pytest.raises(CallError, match=f"{status}: no more"):
+        collect(store, make_calls(50), {"e": Scripted(refuse)})
+    assert store.count() == 0
+
+
+def test_an_unknown_model_ends_its_own_calls_alone(store: Store) -> None:
+    def answer(text: str) -> ChatReply:
+        if text.startswith("typo"):
+            msg = "404: no such model"
+            raise CallError(msg, status=404)
+        return echo(text)
+
+    client = Scripted(answer)
+    summary = collect(store, make_calls(50, arms=("typo", "m")), {"e": client})
+    assert (summary.done, summary.failed, summary.left) == (50, 0, 50)
+    assert summary.stopped == ("e refuses: 404: no such model",)
+    assert sum(count for text, count in client.asked.items() if text.startswith("typo")) <= 4
+
+
+def test_a_moderated_prompt_is_a_failure_like_any_other(store: Store) -> None:
+    def answer(text: str) -> ChatReply:
+        if text == "m 1":
+            msg = "403: moderated"
+            raise CallError(msg, status=403)
+        return echo(text)
+
+    summary = collect(store, make_calls(4), {"e": Scripted(answer)})
+    assert (summary.done, summary.errors) == (4, {"403: moderated": 1})
+
+
 def test_an_endpoint_that_only_fails_is_given_up(store: Store) -> None:
     def fail(text: str) -> ChatReply:
         msg = "connection refused"

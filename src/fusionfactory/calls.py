@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Call", "Progress", "Summary", "run_calls"]
 
-_REFUSALS = frozenset({401, 403, 404})
-"""Statuses that say that an endpoint or a model is set up wrongly: no outcome, but the end."""
+_NO_MODEL = 404
+_NO_ACCESS = frozenset({401, 402})
 _FAILURES_IN_A_ROW = 25
 _INTERRUPTED = "interrupted"
 _MOST_UNWRITTEN = 1_000
@@ -207,7 +207,7 @@ class _Run(Generic[C]):
         self._news, self._room = asyncio.Event(), asyncio.Event()
         self._closing = False
         self._stopped: list[str] = []
-        self._refusals: dict[str, CallError] = {}
+        self._refusals: dict[tuple[str, str | None], CallError] = {}
         self._failures: dict[str, int] = dict.fromkeys(self._queues, 0)
         self._workers: list[asyncio.Task[None]] = []
 
@@ -281,10 +281,10 @@ class _Run(Generic[C]):
             try:
                 reply = await client.complete(call.request)
             except CallError as error:
-                if error.status in _REFUSALS:
-                    self._refuse(name, error)
-                    return
-                self._fail(name, call, error)
+                if _is_refusal(error):
+                    self._refuse(name, call, error)
+                else:
+                    self._fail(name, call, error)
             else:
                 self._failures[name] = 0
                 cost = call.price.usd(reply.input_tokens, reply.output_tokens, reply.usage)
@@ -299,11 +299,18 @@ class _Run(Generic[C]):
             await self._room.wait()
         return bool(queue)
 
-    def _refuse(self, name: str, error: CallError) -> None:
-        """The endpoint or the model is set up wrongly: its other calls would fail likewise."""
-        self._end(name)
-        if name not in self._refusals:
-            self._refusals[name] = error
+    def _refuse(self, name: str, call: C, error: CallError) -> None:
+        """Ends the endpoint, or of an unknown model the calls of the model; no outcome is left."""
+        model = call.request.model if error.status == _NO_MODEL else None
+        if model is None:
+            self._end(name)
+        else:
+            queue = self._queues[name]
+            others = [waiting for waiting in queue if waiting.request.model != model]
+            queue.clear()
+            queue.extend(others)
+        if (name, model) not in self._refusals:
+            self._refusals[name, model] = error
             self._stopped.append(f"{name} refuses: {error}")
 
     def _fail(self, name: str, call: C, error: CallError) -> None:
@@ -340,6 +347,11 @@ class _Run(Generic[C]):
                 progress.spent_usd += sum(answer.cost_usd or 0.0 for answer in batch)
                 progress.unpriced += sum(answer.cost_usd is None for answer in batch)
                 self._report(progress)
+
+
+def _is_refusal(error: CallError) -> bool:
+    """Whether the settings or the account are at fault, so that other calls would fail likewise."""
+    return error.status == _NO_MODEL or error.status in _NO_ACCESS
 
 
 @contextmanager
