@@ -79,6 +79,12 @@ def test_the_interval_resamples_queries_not_answers() -> None:
     assert (same.value, same.low, same.high) == (1.0, 1.0, 1.0)
 
 
+def test_one_query_has_no_interval() -> None:
+    alone = bootstrapped(accuracy, np.array([[[2.0, 1.0], [0.0, 1.0]]]))
+    assert alone.value == 0.75
+    assert alone.to_json() == {"value": 0.75, "ci95": None}
+
+
 # The report
 
 

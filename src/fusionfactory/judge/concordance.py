@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Figure", "accuracy", "auc", "bootstrapped", "kappa", "spearman", "table_per_query"]
 
+_LEAST_QUERIES = 2
 _CHUNK = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A statistic with its 95 % bootstrap interval over queries; NaN where it is undefined."""
+    """A statistic with its 95 % bootstrap interval over queries; NaN where it is undefined.
+
+    One query alone says nothing about others: it has no interval.
+    """
 
     value: float
     low: float
@@ -99,8 +103,10 @@ def bootstrapped(
     """
     queries = len(per_query)
     value = float(statistic(per_query.sum(axis=0)))
+    if queries < _LEAST_QUERIES:
+        return Figure(value, float("nan"), float("nan"))
     rng = np.random.default_rng(seed)
-    share = np.full(queries, 1.0 / max(queries, 1))
+    share = np.full(queries, 1.0 / queries)
     values = np.empty(draws)
     for start in range(0, draws, _CHUNK):
         size = min(_CHUNK, draws - start)
