@@ -41,6 +41,7 @@ def test_own_questions_in_five_lines(tmp_path: Path) -> None:
     asked = questions(config.tasks, train=6, test=4, seed=1)
     assert sorted(query.split or "" for query in asked) == ["test"] * 4 + ["train"] * 6
     assert {query.domain for query in asked} == {"support"}
+    assert {query.split for query in asked[:6]} == {"train", "test"}, "splits are mixed"
     assert asked == questions(config.tasks, train=6, test=4, seed=1)
     assert asked != questions(config.tasks, train=6, test=4, seed=2)
     calls = plan_calls(

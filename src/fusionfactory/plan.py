@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, TypeVar
 
 from fusionfactory.clients import ChatRequest
@@ -77,7 +78,9 @@ def questions(
     test: int | None = None,
     seed: int = 0,
 ) -> list[Query]:
-    """The questions of all tasks, drawn by seed, with the tasks in turn.
+    """The questions of all tasks, drawn by seed, with the tasks in turn and both splits mixed.
+
+    So a run that is cut short has questions of every task to learn from and to test on.
 
     Args:
         settings: Tasks with their sources; their own `train` and `test` count first.
@@ -96,7 +99,7 @@ def questions(
         task = own.task if own else make_task(item.name)
         examples = own.examples() if own else load_examples(task, item.source)
         held_out = load_examples(task, item.test_source) if item.test_source else None
-        found += sample(
+        drawn = sample(
             task,
             examples,
             test_examples=held_out,
@@ -104,7 +107,12 @@ def questions(
             test=test if item.test is None else item.test,
             seed=seed,
         )
+        found += sorted(drawn, key=lambda query: _rank(seed, query.id))
     return interleaved(found)
+
+
+def _rank(seed: int, id: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{id}".encode()).digest()
 
 
 def _own(item: TaskSettings) -> OwnTask:
