@@ -21,7 +21,17 @@ MODULES = sorted(
 LAYERS = [
     {"errors", "version"},
     {"types"},
-    {"registry", "estimator", "layout", "atomic", "missing", "sandbox", "cachedir", "endpoints"},
+    {
+        "registry",
+        "estimator",
+        "layout",
+        "atomic",
+        "missing",
+        "normal_text",
+        "sandbox",
+        "cachedir",
+        "endpoints",
+    },
     {"table", "metrics", "packages"},
     {"policy", "pricing", "config", "intervals", "store"},
     {"encoders", "importers", "exporters", "clients", "tasks", "scorers"},

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusionfactory.errors import TaskError
-from fusionfactory.table import normal_texts
+from fusionfactory.normal_text import normal_texts
 from fusionfactory.tasks import Draw, Example, draw, make_task, paper_sizes, sample
 
 TASK = make_task("gsm8k")

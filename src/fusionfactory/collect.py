@@ -18,7 +18,7 @@ from fusionfactory.errors import StoreError
 from fusionfactory.types import Arm, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from fusionfactory.clients import ChatRequest, Client
     from fusionfactory.pricing import CallPrice
@@ -142,12 +142,8 @@ def _priced(call: ArmCall) -> Arm:
 
 def _spent_usd(store: Store, calls: Sequence[ArmCall]) -> float:
     wanted = {call.key for call in calls}
-    return sum(cost for key, cost in _costs(store) if key in wanted)
-
-
-def _costs(store: Store) -> Iterator[tuple[tuple[str, str, int], float]]:
-    for outcome in store.outcomes():
-        yield (outcome.query_id, outcome.arm, outcome.sample), outcome.cost_usd or 0.0
+    held = store.outcomes()
+    return sum(o.cost_usd or 0.0 for o in held if (o.query_id, o.arm, o.sample) in wanted)
 
 
 def _outcome(answer: Answer[ArmCall]) -> Outcome:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, TypeVar
 
 from fusionfactory.clients import ChatRequest
 from fusionfactory.collect import ArmCall, interleaved
 from fusionfactory.errors import ConfigError
 from fusionfactory.pricing import CallPrice
-from fusionfactory.scorers import ALIASES, JUDGE_ONLY, SCORERS
+from fusionfactory.scorers import ALIASES, SCORERS
 from fusionfactory.tasks import make_task
 from fusionfactory.tasks.own import OwnTask, plain_task
-from fusionfactory.tasks.sampling import sample
+from fusionfactory.tasks.sampling import rank, sample
 from fusionfactory.tasks.sources import load_examples
-from fusionfactory.types import Arm
+from fusionfactory.types import JUDGE_ONLY, Arm
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -107,32 +106,16 @@ def questions(
             test=test if item.test is None else item.test,
             seed=seed,
         )
-        found += sorted(drawn, key=lambda query: _rank(seed, query.id))
+        found += sorted(drawn, key=lambda query: rank(seed, query.id))
     return interleaved(found)
 
 
-def _rank(seed: int, id: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{id}".encode()).digest()
-
-
 def _own(item: TaskSettings) -> OwnTask:
-    assert item.path is not None  # noqa: S101  checked by the settings
-    assert item.metric is not None  # noqa: S101  likewise
     if item.metric not in {*SCORERS.names(), *ALIASES, JUDGE_ONLY}:
         has = ", ".join((*SCORERS.names(), JUDGE_ONLY))
         msg = f"the task {item.name!r} has the unknown metric {item.metric!r}; known: {has}"
         raise ConfigError(msg, field="tasks.metric")
-    return OwnTask(
-        name=item.name,
-        path=item.path,
-        metric=item.metric,
-        question=item.question,
-        target=item.target,
-        id=item.id,
-        domain=item.domain,
-        instruction=item.instruction,
-        description=item.description,
-    )
+    return OwnTask(**item.model_dump(exclude={"source", "test_source", "train", "test"}))
 
 
 def endpoint_name(model: ModelSettings) -> str:
@@ -171,16 +154,7 @@ def make_clients(config: Config, models: Iterable[ModelSettings]) -> dict[str, C
 def _endpoint_client(settings: EndpointSettings) -> Client:
     from fusionfactory.clients.endpoint import EndpointClient
 
-    return EndpointClient(
-        settings.base_url,
-        api_key_env=settings.api_key_env,
-        concurrency=settings.concurrency,
-        requests_per_minute=settings.requests_per_minute,
-        tokens_per_minute=settings.tokens_per_minute,
-        timeout_s=settings.timeout_s,
-        retries=settings.retries,
-        backoff_s=settings.backoff_s,
-    )
+    return EndpointClient(**settings.model_dump(exclude={"name", "provider"}))
 
 
 def call_price(config: Config, model: ModelSettings) -> CallPrice:

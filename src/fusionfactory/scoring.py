@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from fusionfactory.scorers import JUDGE_ONLY, Scorer, make_scorer
+from fusionfactory.scorers import Scorer, make_scorer
+from fusionfactory.types import JUDGE_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

@@ -14,6 +14,7 @@ from fusionfactory import layout
 from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import TableError
 from fusionfactory.missing import adjusted_means
+from fusionfactory.normal_text import COARSE, KEEPING_OPERATORS, normal_text
 from fusionfactory.types import Arm, BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ __all__ = [
     "QUERY_COLUMNS",
     "OutcomeTable",
     "TableSplit",
-    "normal_texts",
 ]
 
 CELLS = ("quality", "judge", "cost_usd", "input_tokens", "output_tokens", "latency_s")
@@ -273,7 +273,7 @@ class OutcomeTable:
 
         Numbers follow the sorted texts, so they do not depend on the order of rows.
         """
-        ranks = self.queries.select(_normal_text(_COARSE).rank("dense").alias("rank"))["rank"]
+        ranks = self.queries.select(normal_text(COARSE).rank("dense").alias("rank"))["rank"]
         return ranks.to_numpy().astype(np.int64) - 1
 
     def text_digests(self) -> NDArray[np.uint64]:
@@ -281,9 +281,7 @@ class OutcomeTable:
 
         They find a query again without keeping it.
         """
-        texts = self.queries.select(_normal_text(_KEEPING_OPERATORS).alias("text"))[
-            "text"
-        ].to_list()
+        texts = self.queries.select(normal_text(KEEPING_OPERATORS).alias("text"))["text"].to_list()
         digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
         return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
@@ -401,23 +399,6 @@ class OutcomeTable:
                 digest.update(np.array([len(text) for text in encoded], dtype=np.int64).tobytes())
                 digest.update(b"".join(encoded))
         return digest.hexdigest()
-
-
-def normal_texts(texts: Sequence[str]) -> list[str]:
-    """The texts as `OutcomeTable.groups` compares them: without case and punctuation."""
-    frame = pl.DataFrame({"query": list(texts)}, schema={"query": pl.String})
-    return frame.select(_normal_text(_COARSE).alias("text"))["text"].to_list()
-
-
-_COARSE = r"[^\p{L}\p{N}]+"
-_KEEPING_OPERATORS = r"[^\p{L}\p{N}+\-*/^=<>%]+"
-
-
-def _normal_text(noise: str) -> pl.Expr:
-    """Lower case, runs of noise as one space; the raw text if nothing is left."""
-    text = pl.col("query").str.to_lowercase().str.replace_all(noise, " ").str.strip_chars()
-    text = text.str.replace_all(r" ?([+\-*/^=<>%]) ?", "${1}")
-    return pl.when(text == "").then(pl.col("query")).otherwise(text)
 
 
 def _positions(values: pl.Series, keys: pl.Series) -> IntArray:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 __all__ = [
+    "JUDGE_ONLY",
     "Arm",
     "BoolArray",
     "Decision",
@@ -31,6 +32,9 @@ FloatArray: TypeAlias = NDArray[np.floating]
 IntArray: TypeAlias = NDArray[np.integer]
 BoolArray: TypeAlias = NDArray[np.bool_]
 Split: TypeAlias = Literal["train", "validation", "test"]
+
+JUDGE_ONLY = "judge"
+"""The metric of free-text tasks without a target: no scorer, only an LLM judge."""
 
 
 @dataclass(frozen=True, slots=True)

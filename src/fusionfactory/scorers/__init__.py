@@ -10,10 +10,7 @@ from fusionfactory.scorers.base import Scorer, gold_answers, verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ALIASES", "JUDGE_ONLY", "SCORERS", "Scorer", "gold_answers", "make_scorer", "verdict"]
-
-JUDGE_ONLY = "judge"
-"""The metric of free-text tasks without a target: no scorer, only an LLM judge."""
+__all__ = ["ALIASES", "SCORERS", "Scorer", "gold_answers", "make_scorer", "verdict"]
 
 _PACKAGE = "fusionfactory.scorers"
 SCORERS = Registry(

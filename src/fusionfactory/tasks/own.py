@@ -12,15 +12,13 @@ from fusionfactory.tasks.base import Example, Task
 from fusionfactory.tasks.files import read_file
 from fusionfactory.tasks.rows import digest, text, value
 from fusionfactory.tasks.sources import parse_rows
+from fusionfactory.types import JUDGE_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["JUDGED", "OwnTask", "plain_task"]
-
-JUDGED = "judge"
-"""The metric of a task that only an LLM judge scores: it needs no targets."""
+__all__ = ["OwnTask", "plain_task"]
 
 _TRUTHS = {True: ["yes", "true"], False: ["no", "false"]}
 
@@ -85,12 +83,12 @@ class OwnTask:
     def _target(self, row: Mapping[str, Any]) -> str | None:
         given = row.get(self.target)
         if given is None or given == [] or (isinstance(given, str) and not given.strip()):
-            if self.metric == JUDGED:
+            if self.metric == JUDGE_ONLY:
                 return None
             msg = (
                 f"holds no right answer, which the metric {self.metric!r} needs; found the fields "
                 f"{', '.join(map(str, row))}. Name the field in `target`, or use the metric "
-                f"{JUDGED!r}"
+                f"{JUDGE_ONLY!r}"
             )
             raise TaskError(msg, field=self.target)
         if isinstance(given, str):
@@ -118,7 +116,7 @@ def plain_task(name: str | None) -> Task:
     return Task(
         name=name or "plain",
         domain="own",
-        metric=JUDGED,
+        metric=JUDGE_ONLY,
         description="",
         instruction="",
         parse=lambda row, index: None,

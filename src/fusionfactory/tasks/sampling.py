@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fusionfactory.errors import TaskError
-from fusionfactory.table import normal_texts
+from fusionfactory.normal_text import normal_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fusionfactory.tasks.base import Example, Task
     from fusionfactory.types import Query
 
-__all__ = ["Draw", "draw", "paper_sizes", "sample"]
+__all__ = ["Draw", "draw", "paper_sizes", "rank", "sample"]
 
 _TASKS = (
     "gsm8k", "math", "mbpp", "human_eval", "commonsense_qa", "openbook_qa", "arc_challenge",
@@ -133,13 +133,14 @@ def draw(
 def _ranked(examples: Sequence[Example], seed: int) -> list[_Ranked]:
     groups = normal_texts([example.text for example in examples])
     ranked = [
-        _Ranked(group, _rank(seed, group) + _rank(seed, example.id), example)
+        _Ranked(group, rank(seed, group) + rank(seed, example.id), example)
         for group, example in zip(groups, examples, strict=True)
     ]
     return sorted(ranked, key=lambda item: item.rank)
 
 
-def _rank(seed: int, text: str) -> str:
+def rank(seed: int, text: str) -> str:
+    """Where a text stands in the order of a seed; as good as drawn, and the same everywhere."""
     return hashlib.sha256(f"{seed}:{text}".encode()).hexdigest()
 
 
