@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -138,6 +139,19 @@ def test_two_processes_and_a_reader_share_a_file(tmp_path: Path) -> None:
         for writer in writers:
             writer.communicate()
         assert store.count() == 2 * 40 * 3
+
+
+def test_a_file_that_another_one_is_creating_is_waited_for(tmp_path: Path) -> None:
+    """SQLite refuses the change to write-ahead logging at once while somebody writes."""
+    path = tmp_path / "runs.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE other (x)")
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.3, other.execute, ["ROLLBACK"])
+        release.start()
+        with Store(path) as store:
+            assert store.count() == 0
+        release.join()
 
 
 def test_two_processes_create_one_store(tmp_path: Path) -> None:

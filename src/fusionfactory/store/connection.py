@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Database"]
 
 _BUSY_S = 60.0
+_AGAIN_S = 0.01
+_BUSY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_BUSY_SNAPSHOT}
 _SECRETS = ("password", "passwd", "sslpassword")
 
 
@@ -137,9 +140,23 @@ def _engine(url: sa.URL) -> sa.Engine:
 def _set_up_sqlite(connection: DBAPIConnection, _record: object) -> None:
     raw: Any = connection
     raw.isolation_level = None  # transactions begin where _begin_sqlite says, not by guess
-    if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        raw.execute("PRAGMA journal_mode = WAL")
+    _enter_wal(raw)
     raw.execute("PRAGMA synchronous = FULL")
+
+
+def _enter_wal(raw: sqlite3.Connection) -> None:
+    """Turns write-ahead logging on; that needs the file alone, and SQLite does not wait for it."""
+    until = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                raw.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode not in _BUSY_CODES or time.monotonic() > until:
+                raise
+            time.sleep(_AGAIN_S)
+        else:
+            return
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
