@@ -37,6 +37,7 @@ LAYERS = [
     {"encoders", "importers", "exporters", "clients", "tasks", "scorers"},
     {"routers", "calls", "scoring"},
     {"collect", "judge"},
+    {"thoughts"},
     {"plan"},
     {"contest", "testing"},
     {"leaderboard", "trial"},
@@ -58,6 +59,7 @@ OPTIONAL = {
     "math_verify",
     "reasoning_gym",
     "xllamacpp",
+    "usearch",
 }
 
 

@@ -5,6 +5,7 @@ FusionFactoryError
 │   ├── TableError           an outcome table is malformed
 │   ├── FormatError          a file to import is malformed
 │   ├── TaskError            a task's questions or settings cannot be used
+│   ├── ThoughtError         thought templates or their index cannot be used
 │   ├── ConfigError          fusionfactory.toml or an option is wrong
 │   ├── PolicyError          a policy cannot be applied to these estimates
 │   ├── UnknownNameError     no router, encoder, importer ... of that name
@@ -42,6 +43,7 @@ __all__ = [
     "StoreError",
     "TableError",
     "TaskError",
+    "ThoughtError",
     "UnknownNameError",
     "UnsupportedError",
 ]
@@ -92,6 +94,10 @@ class FormatError(InputError):
 
 class TaskError(InputError):
     """A task's questions or settings cannot be used."""
+
+
+class ThoughtError(InputError):
+    """Thought templates, their index or a gate cannot be used."""
 
 
 class ConfigError(InputError):

@@ -1,0 +1,135 @@
+"""Thought templates, and the file of a bank that holds them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fusionfactory.atomic import write_atomically
+from fusionfactory.errors import ThoughtError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = [
+    "CRITERIA",
+    "TEMPLATES",
+    "Source",
+    "ThoughtTemplate",
+    "read_templates",
+    "write_templates",
+]
+
+CRITERIA = ("performance", "judge", "hybrid")
+"""How source answers are ranked: see `thoughts.select`."""
+
+TEMPLATES = "templates.jsonl"
+"""Name of the file of templates in a bank's directory."""
+
+
+class Source(NamedTuple):
+    """The outcome that a template was written from.
+
+    Attributes:
+        query_id: Of its query.
+        arm: That answered.
+        sample: Repetition, from 0.
+    """
+
+    query_id: str
+    arm: str
+    sample: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtTemplate:
+    """How questions of a kind are solved, in a few sentences. Called thought template in the paper.
+
+    Attributes:
+        text: The task, the steps, the form of the answer; holds no answer.
+        question: The text of the (first) query that it was written for.
+        answer: The best answer to that query, for few-shot prompts.
+        sources: What it was written from, the best answer first; after a merge, the sources of all
+            templates that it stands for, its own first.
+        criteria: By which of `CRITERIA` the sources were chosen; several where they agree.
+        writer: Name of the arm that wrote it, or `extractive`.
+        prompt_version: Version of the writer's prompt, or of the extractive writer.
+        task: Name of the queries' task.
+        domain: Of the task.
+    """
+
+    text: str
+    question: str
+    answer: str
+    sources: tuple[Source, ...]
+    criteria: tuple[str, ...]
+    writer: str
+    prompt_version: str
+    task: str | None = None
+    domain: str | None = None
+
+    @property
+    def id(self) -> str:
+        """A digest of the text, its task and what it was written from."""
+        told = json.dumps([self.text, self.task, self.writer, self.sources], ensure_ascii=False)
+        return hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()[:16]
+
+    @property
+    def query_ids(self) -> frozenset[str]:
+        """The queries that it stands for."""
+        return frozenset(source.query_id for source in self.sources)
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    text: str = Field(min_length=1)
+    question: str
+    answer: str
+    sources: tuple[Source, ...] = Field(min_length=1)
+    criteria: tuple[str, ...] = Field(min_length=1)
+    writer: str
+    prompt_version: str
+    task: str | None = None
+    domain: str | None = None
+
+
+def write_templates(templates: Iterable[ThoughtTemplate], path: Path) -> None:
+    """Writes one JSON object a line; the file is there whole or not at all."""
+    lines = [
+        json.dumps({"id": template.id, **asdict(template)}, ensure_ascii=False) + "\n"
+        for template in templates
+    ]
+    write_atomically(path, lambda to: to.write_text("".join(lines), encoding="utf-8"))
+
+
+def read_templates(path: Path) -> list[ThoughtTemplate]:
+    """Reads what `write_templates` wrote; an edited text gets a new id.
+
+    Raises:
+        ThoughtError: The file is missing, or a line is no template; names file, row and field.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        msg = "no such file: build templates first, by `fusionfactory think build`"
+        raise ThoughtError(msg, file=path) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ThoughtError(str(error), file=path) from None
+    return [_read(line, path, row) for row, line in enumerate(lines, 1) if line.strip()]
+
+
+def _read(line: str, path: Path, row: int) -> ThoughtTemplate:
+    try:
+        read = _Line.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or None
+        raise ThoughtError(first["msg"], file=path, row=row, field=field) from None
+    return ThoughtTemplate(**{name: value for name, value in read if name != "id"})
