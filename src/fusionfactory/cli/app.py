@@ -22,6 +22,7 @@ _VERBS = {
     "collect": "Ask many models many questions, into a store.",
     "score": "Score the answers in a store.",
     "judge": "Let an LLM grade and compare the answers in a store.",
+    "think": "Write and use thought templates from the best answers.",
     "evaluate": "Fit and compare routers on a table of outcomes.",
     "fit": "Fit one router and save it.",
     "test": "Test a saved router on held-out outcomes.",
