@@ -119,6 +119,13 @@ def test_every_answer_is_graded_once(tmp_path: Path) -> None:
         assert np.nansum(column) == pytest.approx(2.4)
 
 
+def test_only_right_answers_are_graded_on_request(tmp_path: Path) -> None:
+    client = FakeClient(GRADES)
+    with small_store(tmp_path) as store:
+        assert judge(store, judge_of(client), right_only=True).judged == 1
+        assert set(grades(store)) == {("q1", "small")}
+
+
 def test_the_second_run_asks_nothing(tmp_path: Path) -> None:
     with small_store(tmp_path) as store:
         judge(store, judge_of(FakeClient(GRADES)))

@@ -167,6 +167,7 @@ def test_the_budget_stops_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     (["--model", "nobody"], "no model 'nobody' in the settings; known: strict"),
     (["--retest", "3", "--agreement"], "--retest and --agreement are different things"),
     (["--retest", "3", "--limit", "1"], "--limit does nothing beside --retest"),
+    (["--retest", "3", "--right-only"], "it does nothing beside --retest"),
     (["--task", "none"], "the store has no task 'none'"),
     (["--pairwise", ARM, ARM], "cannot be compared with itself"),
 ])  # fmt: skip

@@ -28,6 +28,8 @@ _STOPPED = 1
 @click.option("--model", help="The judge: a model of the settings.")
 @click.option("--task", multiple=True, help="Only the answers to this task [all].")
 @click.option("--arm", multiple=True, help="Only the answers of this arm [all].")
+@click.option("--right-only", is_flag=True,
+              help="Only answers that the task's metric calls right.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), help="Ask for so many verdicts at most.")
 @click.option("--budget-usd", type=click.FloatRange(0, min_open=True),
               help="Start no call once this run has cost this much.")  # fmt: skip
@@ -53,6 +55,7 @@ def command(
     model: str | None,
     task: tuple[str, ...],
     arm: tuple[str, ...],
+    right_only: bool,
     limit: int | None,
     budget_usd: float | None,
     again: bool,
@@ -78,6 +81,9 @@ def command(
         msg = f"{' and '.join(given)} are different things to do: name one"
         raise ConfigError(msg)
     idle = {"--limit": limit, "--again": again, "--without-target": without_target}
+    if right_only and given:
+        msg = f"--right-only chooses what to grade; it does nothing beside {given[0]}"
+        raise ConfigError(msg)
     if retest and any(idle.values()):
         name = next(name for name, value in idle.items() if value)
         msg = f"{name} does nothing beside --retest, which repeats {retest} grades as they were"
@@ -100,7 +106,7 @@ def command(
             by = _judge(config, model, structured)
             run = judging.judge(
                 opened, by, with_target=shown, again=again, tasks=task, arms=arm, limit=limit,
-                **paid,
+                right_only=right_only, **paid,
             )  # fmt: skip
         graded = judging.agreement(opened, tasks=task, arms=arm) if agreement or retest else []
         compared = judging.pair_report(opened) if agreement or pairwise or pairs else []

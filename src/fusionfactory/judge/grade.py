@@ -31,6 +31,7 @@ def judge(
     *,
     with_target: bool | None = None,
     again: bool = False,
+    right_only: bool = False,
     tasks: Sequence[str] = (),
     arms: Sequence[str] = (),
     limit: int | None = None,
@@ -49,6 +50,8 @@ def judge(
         with_target: True shows the target and leaves out queries without one; False never shows it;
             None shows it where there is one.
         again: Grade what is graded already, too.
+        right_only: Grade only what the task's metric scores 1: the answers that thought templates
+            and training data are chosen from.
         tasks: Only these; empty for all.
         arms: Only these; empty for all.
         limit: Ask for so many grades at most.
@@ -60,7 +63,8 @@ def judge(
         CallError: The endpoint refused: wrong key or unknown model.
         StoreError: The store cannot be read or written.
     """
-    plan = _plan(store, by, chosen_queries(store, tasks, arms), arms, with_target, again=again)
+    queries = chosen_queries(store, tasks, arms)
+    plan = _plan(store, by, queries, arms, with_target, again=again, right_only=right_only)
     restored = store.write_scores(plan.replaced)
     done = ask(store, by, plan.questions[:limit], budget_usd=budget_usd, progress=progress)
     return replace(
@@ -89,6 +93,7 @@ def _plan(
     with_target: bool | None,
     *,
     again: bool,
+    right_only: bool,
 ) -> _Plan:
     """What to ask, in the order of the queries, every arm of a query one after the other."""
     plan = _Plan([], [])
@@ -96,6 +101,8 @@ def _plan(
     for outcome in store.outcomes():
         query = queries.get(outcome.query_id)
         if query is None or outcome.error is not None or (arms and outcome.arm not in arms):
+            continue
+        if right_only and not _is_right(outcome):
             continue
         shown = query.target is not None if with_target is None else with_target
         if shown and query.target is None:
@@ -113,6 +120,11 @@ def _plan(
             waiting.setdefault(query.id, []).append(question)
     plan.questions = [question for name in queries for question in waiting.get(name, ())]
     return plan
+
+
+def _is_right(outcome: Outcome) -> bool:
+    scores = [score.value for score in outcome.scores if score.name == "performance"]
+    return bool(scores) and scores[-1] == 1.0
 
 
 def _grades(outcome: Outcome, name: str, version: str) -> tuple[Score | None, Score | None]:
