@@ -13,6 +13,8 @@ from fusionfactory.cli.reliability import print_agreement, print_pairs
 from fusionfactory.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
     from fusionfactory.config import Config
@@ -76,18 +78,8 @@ def command(
     from fusionfactory.store import Store
 
     modes = {"--retest": retest, "--pairwise": pairwise, "--pairs": pairs, "--agreement": agreement}
-    given = [name for name, value in modes.items() if value]
-    if len(given) > 1:
-        msg = f"{' and '.join(given)} are different things to do: name one"
-        raise ConfigError(msg)
-    idle = {"--limit": limit, "--again": again, "--without-target": without_target}
-    if right_only and given:
-        msg = f"--right-only chooses what to grade; it does nothing beside {given[0]}"
-        raise ConfigError(msg)
-    if retest and any(idle.values()):
-        name = next(name for name, value in idle.items() if value)
-        msg = f"{name} does nothing beside --retest, which repeats {retest} grades as they were"
-        raise ConfigError(msg)
+    choices = {"--limit": limit, "--again": again, "--without-target": without_target}
+    _check_modes(modes, choices, right_only=right_only)
     run: JudgeSummary | None = None
     where = console(json_path)
     with Store(store) as opened, call_progress() as progress:
@@ -125,6 +117,26 @@ def command(
         where.print("the store holds no verdict of a judge")
     if run is not None and (run.stopped or (run.failed and not run.judged)):
         raise click.exceptions.Exit(_STOPPED)
+
+
+def _check_modes(
+    modes: Mapping[str, object], choices: Mapping[str, object], *, right_only: bool
+) -> None:
+    """Raises ConfigError where two things to do are named, or a choice that one of them ignores."""
+    given = [name for name, value in modes.items() if value]
+    if len(given) > 1:
+        msg = f"{' and '.join(given)} are different things to do: name one"
+        raise ConfigError(msg)
+    idle = [name for name, value in choices.items() if value]
+    if modes["--retest"] and idle:
+        msg = (
+            f"{idle[0]} does nothing beside --retest, which repeats {modes['--retest']} grades as "
+            "they were"
+        )
+        raise ConfigError(msg)
+    if right_only and given:
+        msg = f"--right-only chooses what to grade; it does nothing beside {given[0]}"
+        raise ConfigError(msg)
 
 
 def _judge(config: Config, name: str | None, structured: bool | None) -> Judge:
