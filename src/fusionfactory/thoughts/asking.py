@@ -1,0 +1,85 @@
+"""What a summariser is asked: for a note on the method, and again for one that gives nothing away.
+
+The wording is our own; a change of it that could change a note gets a new version, which stands
+with every note.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fusionfactory.clients import Message
+    from fusionfactory.thoughts.leaks import Leak
+    from fusionfactory.thoughts.select import Selection
+
+__all__ = ["PROMPT_VERSION", "messages", "messages_again"]
+
+PROMPT_VERSION = "note-1"
+
+_QUESTION_CHARACTERS = 1_500
+_ANSWER_CHARACTERS = 1_000
+_GAP = " ... "
+_SHOWN_CHARACTERS = 60
+
+_TASK = """\
+Below is a question with good answers to it. Write a short note that helps others to solve other \
+questions of the same kind."""
+_WANTED = """\
+Write the note now, in 1 to 4 plain sentences: what kind of question this is, the steps that solve \
+such questions, and the form of the final answer. Speak of the method in general. Do not answer \
+this question: the note must hold neither its answer, nor an option letter, nor its names and \
+numbers."""
+_FORM = "These words tell the form of the final answer; end the note with that form:"
+_AGAIN = """\
+This note gives away what belongs to this one question: {found}. Write it again without that, in \
+1 to 4 plain sentences on the method in general. Reply with the note only."""
+_KINDS = {
+    "target": "its answer",
+    "option": "its option",
+    "number": "its final number",
+    "answer": "a stated answer",
+}
+
+
+def messages(selection: Selection, instruction: str = "") -> tuple[Message, ...]:
+    """The first request: one user message, which every chat template takes.
+
+    Args:
+        selection: The question and its best answers; the middle of a long text is left out.
+        instruction: The task's own on the answer's form, with which the note is to end.
+    """
+    answers = [
+        f"Good answer {number}:\n{_cut(outcome.response or '', _ANSWER_CHARACTERS)}"
+        for number, outcome in enumerate(selection.sources, 1)
+    ]
+    question = f"Question:\n{_cut(selection.query.text, _QUESTION_CHARACTERS)}"
+    form = f"{_FORM} {instruction}" if instruction else ""
+    parts = (_TASK, question, *answers, _WANTED, form)
+    return ({"role": "user", "content": "\n\n".join(part for part in parts if part)},)
+
+
+def messages_again(
+    asked: Sequence[Message], reply: str, found: Iterable[Leak]
+) -> tuple[Message, ...]:
+    """The second request: the first, its reply, and what the reply gave away."""
+    said = dict.fromkeys(
+        f'{_KINDS.get(leak.kind, leak.kind)} "{_cut(leak.found, _SHOWN_CHARACTERS)}"'
+        for leak in found
+    )
+    return (
+        *asked,
+        {"role": "assistant", "content": reply},
+        {"role": "user", "content": _AGAIN.format(found=", ".join(said))},
+    )
+
+
+def _cut(text: str, most: int) -> str:
+    """The text without its middle where it is too long."""
+    text = text.strip()
+    if len(text) <= most:
+        return text
+    half = (most - len(_GAP)) // 2
+    return f"{text[:half].rstrip()}{_GAP}{text[-half:].lstrip()}"
