@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -27,6 +27,12 @@ __all__ = [
 CONFIG_NAME = "fusionfactory.toml"
 
 _STORE_VERBS = ("collect", "score", "judge")
+_THINK_VERBS = {
+    "build": {"bank", "writer", "criterion", "source_arm", "budget_usd"},
+    "index": {"bank", "encoder"},
+    "apply": {"bank", "strategy", "token_budget"},
+    "evaluate": {"bank"},
+}
 _SECRET_FIELDS = {"api_key_env", "base_url"}
 
 TEMPLATE = """\
@@ -86,6 +92,23 @@ samples = 1
 # Who judges: a model from above; one that is to judge alone has `strategies = []`.
 # model = "gpt-4o"
 # budget_usd = 5.0
+
+[think]
+# The folder of the thought templates: `fusionfactory think build` and `index` write it, and the
+# strategies thought:K, few-shot:K and random:K of the models above read it.
+bank = "thoughts"
+# Who writes templates: a model from above, or the extractive writer, which needs none.
+# writer = "gpt-4o-mini"
+# How the best answers are chosen: performance, judge, hybrid.
+criterion = ["performance"]
+# Only templates from the answers of these arms.
+# source_arm = ["gpt-4o-mini", "gpt-4o-mini|think"]
+# budget_usd = 5.0
+# Finds similar questions; see [evaluate].
+encoder = "text"
+# What `think apply` shows: the K most similar templates, within so many tokens.
+strategy = "thought:3"
+token_budget = 1000
 
 [evaluate]
 # Routers to compare; `fusionfactory evaluate --help` lists them.
@@ -254,6 +277,30 @@ class JudgeSection(_Section):
     budget_usd: float | None = Field(default=None, gt=0)
 
 
+class ThinkSection(_Section):
+    """Defaults of `fusionfactory think`, and where `fusionfactory collect` finds templates."""
+
+    bank: Path | None = None
+    writer: str | None = None
+    criterion: tuple[Literal["performance", "judge", "hybrid"], ...] | None = None
+    source_arm: tuple[str, ...] | None = None
+    encoder: str | None = None
+    strategy: str | None = None
+    token_budget: int | None = Field(default=None, ge=1)
+    budget_usd: float | None = Field(default=None, gt=0)
+
+    def options(self) -> dict[str, dict[str, Any]]:
+        """Sub-verb to the options that the section sets."""
+        return {
+            verb: self.model_dump(include=names, exclude_none=True)
+            for verb, names in _THINK_VERBS.items()
+        }
+
+    def prompting(self) -> dict[str, Any]:
+        """What `Prompter.load` is told beside the bank."""
+        return self.model_dump(include={"token_budget"}, exclude_none=True)
+
+
 class Config(_Section):
     """The whole file."""
 
@@ -263,6 +310,7 @@ class Config(_Section):
     tasks: tuple[TaskSettings, ...] = ()
     collect: CollectSection = CollectSection()
     judge: JudgeSection = JudgeSection()
+    think: ThinkSection = ThinkSection()
     evaluate: EvaluateSection = EvaluateSection()
     fit: FitSection = FitSection()
     route: RouteSection = RouteSection()
@@ -271,9 +319,11 @@ class Config(_Section):
         """Verb to the options that the file sets."""
         verbs = {name: section for name, section in self if isinstance(section, _Section)}
         options = {name: section.model_dump(exclude_none=True) for name, section in verbs.items()}
+        options["think"] = self.think.options()
         if self.store is not None:
-            for verb in _STORE_VERBS:
-                options.setdefault(verb, {})["store"] = self.store
+            of_think = [options["think"][verb] for verb in ("build", "evaluate")]
+            for section in [options.setdefault(verb, {}) for verb in _STORE_VERBS] + of_think:
+                section["store"] = self.store
         return options
 
 

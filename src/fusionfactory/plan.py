@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fusionfactory.clients import ChatRequest
 from fusionfactory.collect import ArmCall, interleaved
@@ -10,9 +10,11 @@ from fusionfactory.errors import ConfigError
 from fusionfactory.pricing import CallPrice
 from fusionfactory.scorers import ALIASES, SCORERS
 from fusionfactory.tasks import make_task
-from fusionfactory.tasks.own import OwnTask, plain_task
+from fusionfactory.tasks.own import OwnTask
 from fusionfactory.tasks.sampling import rank, sample
 from fusionfactory.tasks.sources import load_examples
+from fusionfactory.thoughts.prompter import Prompter, plain_messages
+from fusionfactory.thoughts.strategy import parse_strategy
 from fusionfactory.types import JUDGE_ONLY, Arm
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ __all__ = [
     "choose",
     "endpoint_name",
     "make_clients",
+    "make_prompter",
     "plan_calls",
     "questions",
     "tasks_by_name",
@@ -169,6 +172,34 @@ def call_price(config: Config, model: ModelSettings) -> CallPrice:
     )
 
 
+def make_prompter(
+    config: Config, models: Iterable[ModelSettings], strategies: Collection[str] = ()
+) -> Prompter | None:
+    """What writes the prompts with templates; None where no strategy that is asked for needs it.
+
+    Args:
+        config: Its `[think]` section says where the bank is.
+        models: What is to be asked, under each of their strategies.
+        strategies: Only these of the models' strategies; all where none is named.
+
+    Raises:
+        UnsupportedError: There is no strategy of that name.
+        ConfigError: A strategy needs a bank, and the settings name none.
+        ThoughtError: The bank or its index is missing, damaged or out of date.
+    """
+    names = [strategy for _, strategy in _arms(models, strategies)]
+    needing = next((name for name in names if parse_strategy(name).needs_bank), None)
+    if needing is None:
+        return None
+    if config.think.bank is None:
+        msg = (
+            f"the strategy {needing!r} needs a bank of templates, and the settings name none: set "
+            "`bank` under [think]"
+        )
+        raise ConfigError(msg, field="think.bank")
+    return Prompter.load(config.think.bank, **config.think.prompting())
+
+
 def plan_calls(
     config: Config,
     models: Sequence[ModelSettings],
@@ -177,6 +208,7 @@ def plan_calls(
     tasks: Mapping[str, Task],
     strategies: Collection[str] = (),
     samples: int = 1,
+    prompter: Prompter | None = None,
 ) -> list[ArmCall]:
     """Every call, query by query, so that a run that is cut short has whole rows.
 
@@ -187,28 +219,29 @@ def plan_calls(
         tasks: Name to task, for the prompts; a query of another task is asked as it stands.
         strategies: Only these of the models' strategies; all where none is named.
         samples: Answers per query and arm.
+        prompter: Writes the prompts of the strategies that need a bank: see `make_prompter`.
 
     Raises:
-        ConfigError: None of the models has one of the strategies.
-        UnsupportedError: A strategy is no plain prompt.
+        ConfigError: None of the models has one of the strategies, or a prompter is needed.
+        UnsupportedError: There is no strategy of that name.
+        ThoughtError: The bank holds no templates for a strategy.
     """
-    arms = [
-        (model, strategy)
-        for model in models
-        for strategy in model.strategies
-        if not strategies or strategy in strategies
-    ]
+    arms = _arms(models, strategies)
     if not arms:
         msg = f"no model of the settings has a strategy {' or '.join(strategies)}"
         raise ConfigError(msg, field="strategies")
     prices = {model.name: call_price(config, model) for model in models}
+    queries = list(queries)
+    asked = {
+        strategy: _messages(queries, tasks, strategy, prompter)
+        for strategy in dict.fromkeys(strategy for _, strategy in arms)
+    }
     calls = []
-    for query in queries:
-        task = tasks.get(query.task or "") or plain_task(query.task)
+    for i, query in enumerate(queries):
         for model, strategy in arms:
             request = ChatRequest(
                 model.model or model.name,
-                task.messages(query, strategy),
+                asked[strategy][i],
                 {**model.params, **model.strategy_params.get(strategy, {})},
             )
             arm = Arm(model.name, strategy, description=model.description)
@@ -217,3 +250,28 @@ def plan_calls(
                 for number in range(samples)
             ]
     return calls
+
+
+def _arms(
+    models: Iterable[ModelSettings], strategies: Collection[str]
+) -> list[tuple[ModelSettings, str]]:
+    return [
+        (model, strategy)
+        for model in models
+        for strategy in model.strategies
+        if not strategies or strategy in strategies
+    ]
+
+
+def _messages(
+    queries: Sequence[Query],
+    tasks: Mapping[str, Task],
+    strategy: str,
+    prompter: Prompter | None,
+) -> list[tuple[Mapping[str, Any], ...]]:
+    if not parse_strategy(strategy).needs_bank:
+        return plain_messages(queries, tasks, strategy)
+    if prompter is None:
+        msg = f"{strategy!r} needs a prompter with a bank of templates"
+        raise ConfigError(msg, field="strategies")
+    return prompter.messages(queries, tasks, strategy)

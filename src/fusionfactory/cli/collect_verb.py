@@ -26,7 +26,8 @@ _STOPPED = 1
 @store_option
 @click.option("--task", "task", multiple=True, help="Task of the settings [all].")
 @click.option("--model", "model", multiple=True, help="Model of the settings [all].")
-@click.option("--strategy", multiple=True, help="Prompt pattern: direct or think [all set].")
+@click.option("--strategy", multiple=True,
+              help="Of the models' strategies, such as direct or thought:3 [all].")  # fmt: skip
 @click.option("--train", type=click.IntRange(0), help="Questions of each task to learn from.")
 @click.option("--test", type=click.IntRange(0), help="Questions of each task to test on.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
@@ -61,7 +62,14 @@ def command(
     Goes on where an earlier run stopped: what the store holds is not asked, or paid, again.
     """
     from fusionfactory.collect import collect, interleaved
-    from fusionfactory.plan import choose, make_clients, plan_calls, questions, tasks_by_name
+    from fusionfactory.plan import (
+        choose,
+        make_clients,
+        make_prompter,
+        plan_calls,
+        questions,
+        tasks_by_name,
+    )
     from fusionfactory.store import Store
 
     models = choose("model", config.models, model)
@@ -73,6 +81,7 @@ def command(
         msg = "the settings hold no [[tasks]]: add one, or use --from-store"
         raise ConfigError(msg, field="tasks")
     clients = make_clients(config, models)
+    prompter = make_prompter(config, models, strategy)
     with Store(store) as opened:
         if from_store:
             asked = interleaved(q for q in opened.queries() if not task or q.task in task)
@@ -89,6 +98,7 @@ def command(
             tasks=tasks_by_name(tasks),
             strategies=strategy,
             samples=samples,
+            prompter=prompter,
         )
         where = console(json_path)
         if dry_run:

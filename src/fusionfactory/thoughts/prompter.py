@@ -1,0 +1,301 @@
+"""Prompts with what a bank holds: finds templates for queries, and puts them into the messages.
+
+A query never sees a template that was written from its own answers, nor one of a query with the
+same text but for case and punctuation. So the queries that a bank was built from are prompted as
+if they had not been there, and their outcomes tell what templates do for new ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+
+from fusionfactory.errors import ThoughtError
+from fusionfactory.normal_text import normal_texts
+from fusionfactory.tasks.own import plain_task
+from fusionfactory.tasks.prompts import STRATEGIES
+from fusionfactory.thoughts.prompt import TOKEN_BUDGET, examples, notes, with_notes
+from fusionfactory.thoughts.strategy import parse_strategy
+from fusionfactory.thoughts.template import CRITERIA, TEMPLATES, read_templates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from fusionfactory.encoders import Encoder
+    from fusionfactory.tasks import Task
+    from fusionfactory.thoughts.index import ThoughtIndex
+    from fusionfactory.thoughts.template import ThoughtTemplate
+    from fusionfactory.types import BoolArray, FloatArray, IntArray, Query
+
+__all__ = ["Found", "Prompter", "plain_messages"]
+
+_DEPTH = 32
+"""Neighbours that are searched for at least, so that several strategies share one search."""
+_DEEPER = 4
+
+
+def plain_messages(
+    queries: Sequence[Query], tasks: Mapping[str, Task], strategy: str
+) -> list[tuple[Mapping[str, Any], ...]]:
+    """The chat messages of each query but for what a bank adds; with the closing words where due.
+
+    Args:
+        queries: What is asked.
+        tasks: Name to task; a query of another task is asked as it stands.
+        strategy: One that `parse_strategy` knows.
+
+    Raises:
+        UnsupportedError: There is no strategy of that name.
+    """
+    kind = parse_strategy(strategy).kind
+    closed = kind not in STRATEGIES
+    own = [
+        (tasks.get(query.task or "") or plain_task(query.task)).messages(
+            query, "direct" if closed else kind
+        )
+        for query in queries
+    ]
+    return [with_notes(asked, "") for asked in own] if closed else own
+
+
+class Found(NamedTuple):
+    """A template that a query is shown.
+
+    Attributes:
+        template: What was found.
+        similarity: Cosine between the query and the template's question; NaN for a random one.
+    """
+
+    template: ThoughtTemplate
+    similarity: float
+
+
+class _Ranking(NamedTuple):
+    """The nearest rows of the index, the nearest first; `whole` where there are no more."""
+
+    rows: IntArray
+    similarity: FloatArray
+    whole: bool
+
+
+class Prompter:
+    """Finds templates and writes prompts with them, many queries at once.
+
+    What was embedded and searched for a text once is kept, so that further strategies for the same
+    queries cost nothing.
+
+    Args:
+        templates: All templates of the index, in any order.
+        index: Over the templates' questions.
+        encoder: Fitted; made the index's rows.
+        token_budget: Of the notes or examples in one prompt.
+        criterion: Of strategies that name none; None for the first of `CRITERIA` that a template
+            of the bank was chosen by.
+
+    Raises:
+        ThoughtError: The index is not of these templates.
+    """
+
+    def __init__(
+        self,
+        templates: Iterable[ThoughtTemplate],
+        index: ThoughtIndex,
+        encoder: Encoder,
+        *,
+        token_budget: int = TOKEN_BUDGET,
+        criterion: str | None = None,
+    ) -> None:
+        by_id = {template.id: template for template in templates}
+        if by_id.keys() != set(index.ids):
+            new, gone = len(by_id.keys() - set(index.ids)), len(set(index.ids) - by_id.keys())
+            msg = (
+                f"the index is not of these templates: it lacks {new} and has {gone} others. Bring "
+                "it up to date by `fusionfactory think index`"
+            )
+            raise ThoughtError(msg)
+        self.templates = tuple(by_id[i] for i in index.ids)
+        self.index, self.encoder = index, encoder
+        self.token_budget = token_budget
+        used = {name for template in self.templates for name in template.criteria}
+        self.criterion = criterion or next((c for c in CRITERIA if c in used), CRITERIA[0])
+        self._vectors: dict[str, FloatArray] = {}
+        self._rankings: dict[tuple[str, str | None], _Ranking] = {}
+
+    @classmethod
+    def load(
+        cls,
+        bank: Path,
+        *,
+        token_budget: int = TOKEN_BUDGET,
+        criterion: str | None = None,
+        network: bool = False,
+    ) -> Self:
+        """Reads the bank in a directory.
+
+        Args:
+            bank: Where `think build` and `think index` wrote.
+            token_budget: As above.
+            criterion: As above.
+            network: Whether the encoder may send queries to the endpoint that it names.
+
+        Raises:
+            ThoughtError: Templates or index are missing, damaged, or not of each other.
+        """
+        from fusionfactory.thoughts.index import ThoughtIndex
+
+        templates = read_templates(bank / TEMPLATES)
+        index = ThoughtIndex.load(bank, network=network)
+        try:
+            return cls(
+                templates, index, index.encoder, token_budget=token_budget, criterion=criterion
+            )
+        except ThoughtError as error:
+            raise ThoughtError(error.message, file=bank) from None
+
+    def messages(
+        self, queries: Sequence[Query], tasks: Mapping[str, Task], strategy: str
+    ) -> list[tuple[Mapping[str, Any], ...]]:
+        """The chat messages of each query: its task's own, with the block and the closing words.
+
+        Args:
+            queries: What is asked.
+            tasks: Name to task; a query of another task is asked as it stands.
+            strategy: One that `parse_strategy` knows.
+
+        Raises:
+            UnsupportedError: There is no strategy of that name.
+            ThoughtError: No template of the bank was chosen by the strategy's criterion.
+        """
+        own = plain_messages(queries, tasks, strategy)
+        if not parse_strategy(strategy).needs_bank:
+            return own
+        blocks = self.blocks(queries, strategy)
+        return [with_notes(asked, block, "") for asked, block in zip(own, blocks, strict=True)]
+
+    def blocks(self, queries: Sequence[Query], strategy: str) -> list[str]:
+        """What is put before each question; empty where nothing is found or fits.
+
+        Raises:
+            UnsupportedError, ThoughtError: As `messages`.
+        """
+        write = examples if parse_strategy(strategy).kind == "few-shot" else notes
+        return [
+            write([one.template for one in found], self.token_budget)
+            for found in self.find(queries, strategy)
+        ]
+
+    def find(self, queries: Sequence[Query], strategy: str) -> list[list[Found]]:
+        """The templates that each query is shown, the most similar first; fewer where few are left.
+
+        Raises:
+            UnsupportedError, ThoughtError: As `messages`.
+        """
+        told = parse_strategy(strategy)
+        if not told.needs_bank or not queries:
+            return [[] for _ in queries]
+        usable = self._usable(told.criterion or self.criterion)
+        if told.kind == "random":
+            return self._drawn(queries, told.k, usable)
+        return self._nearest(queries, told.k, usable)
+
+    def similarity(self, queries: Sequence[Query], strategy: str = "thought:1") -> FloatArray:
+        """(n,) cosine to the nearest template that the query may see; NaN where there is none."""
+        nearest = [max((one.similarity for one in f), default=np.nan)
+                   for f in self.find(queries, strategy)]  # fmt: skip
+        return np.array(nearest, dtype=np.float64)
+
+    def _usable(self, criterion: str) -> BoolArray:
+        usable = np.array([criterion in t.criteria for t in self.templates], dtype=bool)
+        if not usable.any():
+            has = sorted({name for t in self.templates for name in t.criteria})
+            msg = (
+                f"the bank holds no template chosen by {criterion!r}; it has "
+                f"{', '.join(has) or 'none at all'}. Build them by `fusionfactory think build "
+                f"--criterion {criterion}`"
+            )
+            raise ThoughtError(msg, field="strategy")
+        return usable
+
+    @cached_property
+    def _questions(self) -> list[str]:
+        return normal_texts([template.question for template in self.templates])
+
+    def _shown(self, query: Query, normal: str, rows: Iterable[int]) -> Iterator[int]:
+        """The rows without the query's own, and without a second template of one question."""
+        seen = {normal}
+        for row in rows:
+            # A merged template has its text from its first source; the others only agree with it.
+            own = self.templates[row].sources[0].query_id == query.id
+            if not own and self._questions[row] not in seen:
+                seen.add(self._questions[row])
+                yield row
+
+    def _nearest(self, queries: Sequence[Query], k: int, usable: BoolArray) -> list[list[Found]]:
+        normal = normal_texts([query.text for query in queries])
+        found: list[list[Found]] = [[] for _ in queries]
+        short, depth = list(range(len(queries))), max(_DEPTH, 2 * k)
+        while short:
+            ranked = self._ranked([queries[i] for i in short], depth)
+            left = []
+            for i, (rows, similarity, whole) in zip(short, ranked, strict=True):
+                near = {int(r): float(s) for r, s in zip(rows, similarity, strict=True)}
+                kept = self._shown(queries[i], normal[i], (r for r in near if usable[r]))
+                found[i] = [Found(self.templates[r], near[r]) for r in islice(kept, k)]
+                if len(found[i]) < k and not whole:
+                    left.append(i)
+            short, depth = left, depth * _DEEPER
+        return found
+
+    def _ranked(self, queries: Sequence[Query], depth: int) -> list[_Ranking]:
+        keys = [(query.text, query.task) for query in queries]
+        missing = [
+            key
+            for key in dict.fromkeys(keys)
+            if (held := self._rankings.get(key)) is None
+            or (len(held.rows) < depth and not held.whole)
+        ]
+        if missing:
+            vectors = self._embedded([text for text, _ in missing])
+            most = min(depth, len(self.templates))
+            near = self.index.search(vectors, most, [task for _, task in missing])
+            for key, rows, similarity in zip(missing, near.rows, near.similarity, strict=True):
+                there = rows >= 0
+                whole = most == len(self.templates) or not there.all()
+                self._rankings[key] = _Ranking(rows[there], similarity[there], whole)
+        return [self._rankings[key] for key in keys]
+
+    def _embedded(self, texts: list[str]) -> FloatArray:
+        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        if new:
+            self._vectors.update(zip(new, self.encoder.encode(new), strict=True))
+        return np.stack([self._vectors[text] for text in texts])
+
+    def _drawn(self, queries: Sequence[Query], k: int, usable: BoolArray) -> list[list[Found]]:
+        """Templates of the query's task, or of any where it has none, by a digest of its id."""
+        normal = normal_texts([query.text for query in queries])
+        pools = self._pools(usable)
+        found = []
+        for query, text in zip(queries, normal, strict=True):
+            pool = pools.get(query.task) or pools[_ANY]
+            seed = hashlib.sha256(query.id.encode("utf-8", "replace")).digest()
+            order = np.random.default_rng(int.from_bytes(seed[:8])).permutation(len(pool))
+            rows = islice(self._shown(query, text, (pool[i] for i in order)), k)
+            found.append([Found(self.templates[row], np.nan) for row in rows])
+        return found
+
+    def _pools(self, usable: BoolArray) -> dict[object, list[int]]:
+        """Task, and all of them together, to the rows that may be used, whatever their order."""
+        pools: dict[object, list[int]] = {_ANY: []}
+        ids = self.index.ids
+        for row in sorted(np.flatnonzero(usable).tolist(), key=lambda row: ids[row]):
+            pools[_ANY].append(row)
+            pools.setdefault(self.templates[row].task, []).append(row)
+        return pools
+
+
+_ANY = object()
