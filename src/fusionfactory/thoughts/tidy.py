@@ -17,7 +17,7 @@ _MARKER = re.compile(r"^\s*(?:[-*+•>]|\(?\d{1,2}[.)]|step \d{1,2}\s*[.:)])\s+"
 _EMPHASIS = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 _LABEL = re.compile(
     r"^\W*(?:(?:the|a|my|short|here is (?:the|a)(?: short)?)\s+)?"
-    r"(?:note|thought template|template|summary|answer)\W*:\W*(?=\S|$)",
+    r"(?:note|thought template|template|summary)\W{0,3}:[\s*_]*",
     re.IGNORECASE,
 )
 _OPENING = re.compile(
