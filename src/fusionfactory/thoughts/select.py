@@ -83,7 +83,8 @@ def select(
 
     Raises:
         ThoughtError: The criterion or an arm is unknown, a number is out of its range, the table
-            has no responses, or the criterion needs a judge's scores and there are none.
+            has no responses or no quality, or the criterion needs a judge's scores and there are
+            none.
     """
     _check(criterion, keep, finalists, min_quality)
     if source_arms:
@@ -92,6 +93,9 @@ def select(
     if table.responses is None:
         msg = "the table holds no responses, and a template is written from the best of them"
         raise ThoughtError(msg, field="response")
+    if not table.observed().any():
+        msg = "no answer has a quality: score them first (`fusionfactory score`)"
+        raise ThoughtError(msg, field="performance")
     usable = _usable(table, min_quality)
     if criterion != "performance":
         if not table.has_judge:
