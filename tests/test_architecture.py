@@ -32,7 +32,7 @@ LAYERS = [
         "cachedir",
         "endpoints",
     },
-    {"table", "metrics", "packages"},
+    {"table", "metrics", "packages", "sealed"},
     {"policy", "pricing", "config", "intervals", "store"},
     {"encoders", "importers", "exporters", "clients", "tasks", "scorers"},
     {"routers", "calls", "scoring"},

@@ -211,11 +211,11 @@ def test_truncated_and_absent_files_are_refused(saved: Path, tmp_path: Path) -> 
 
 
 def test_unknown_class_is_refused(saved: Path) -> None:
-    from fusionfactory.routers.files import _digest
+    from fusionfactory.sealed import digest
 
     manifest = json.loads((saved / "router.json").read_text())
     manifest["state"]["name"] = "os.system"
-    manifest["manifest_sha256"] = _digest(manifest)
+    manifest["manifest_sha256"] = digest(manifest)
     (saved / "router.json").write_text(json.dumps(manifest))
     with pytest.raises(UnknownNameError, match=r"unknown router 'os\.system'"):
         load_router(saved)
