@@ -124,7 +124,7 @@ class Prompter:
         used = {name for template in self.templates for name in template.criteria}
         self.criterion = criterion or next((c for c in CRITERIA if c in used), CRITERIA[0])
         self._vectors: dict[str, FloatArray] = {}
-        self._rankings: dict[tuple[str, str | None], _Ranking] = {}
+        self._rankings: dict[Query, _Ranking] = {}
 
     @classmethod
     def load(
@@ -225,18 +225,35 @@ class Prompter:
     def _questions(self) -> list[str]:
         return normal_texts([template.question for template in self.templates])
 
-    def _shown(self, query: Query, normal: str, rows: Iterable[int]) -> Iterator[int]:
-        """The rows without the query's own, and without a second template of one question."""
-        seen = {normal}
+    @cached_property
+    def _rows_of(self) -> dict[tuple[str, str], list[int]]:
+        """("id" of a query or its "text" in normal form) to the rows that were written from it.
+
+        A merged template has its text from its first source; the others only agree with it.
+        """
+        rows: dict[tuple[str, str], list[int]] = {}
+        for row, (template, text) in enumerate(zip(self.templates, self._questions, strict=True)):
+            rows.setdefault(("id", template.sources[0].query_id), []).append(row)
+            rows.setdefault(("text", text), []).append(row)
+        return rows
+
+    def _own(self, queries: Sequence[Query]) -> list[set[int]]:
+        """For each query the rows that it may not see."""
+        rows = self._rows_of
+        texts = normal_texts([query.text for query in queries])
+        return [
+            {*rows.get(("id", query.id), ()), *rows.get(("text", text), ())}
+            for query, text in zip(queries, texts, strict=True)
+        ]
+
+    def _of_different_questions(self, rows: Iterable[int]) -> Iterator[int]:
+        seen = set()
         for row in rows:
-            # A merged template has its text from its first source; the others only agree with it.
-            own = self.templates[row].sources[0].query_id == query.id
-            if not own and self._questions[row] not in seen:
+            if self._questions[row] not in seen:
                 seen.add(self._questions[row])
                 yield row
 
     def _nearest(self, queries: Sequence[Query], k: int, usable: BoolArray) -> list[list[Found]]:
-        normal = normal_texts([query.text for query in queries])
         found: list[list[Found]] = [[] for _ in queries]
         short, depth = list(range(len(queries))), max(_DEPTH, 2 * k)
         while short:
@@ -244,7 +261,7 @@ class Prompter:
             left = []
             for i, (rows, similarity, whole) in zip(short, ranked, strict=True):
                 near = {int(r): float(s) for r, s in zip(rows, similarity, strict=True)}
-                kept = self._shown(queries[i], normal[i], (r for r in near if usable[r]))
+                kept = self._of_different_questions(r for r in near if usable[r])
                 found[i] = [Found(self.templates[r], near[r]) for r in islice(kept, k)]
                 if len(found[i]) < k and not whole:
                     left.append(i)
@@ -252,22 +269,25 @@ class Prompter:
         return found
 
     def _ranked(self, queries: Sequence[Query], depth: int) -> list[_Ranking]:
-        keys = [(query.text, query.task) for query in queries]
         missing = [
-            key
-            for key in dict.fromkeys(keys)
-            if (held := self._rankings.get(key)) is None
+            query
+            for query in dict.fromkeys(queries)
+            if (held := self._rankings.get(query)) is None
             or (len(held.rows) < depth and not held.whole)
         ]
         if missing:
-            vectors = self._embedded([text for text, _ in missing])
             most = min(depth, len(self.templates))
-            near = self.index.search(vectors, most, [task for _, task in missing])
-            for key, rows, similarity in zip(missing, near.rows, near.similarity, strict=True):
+            near = self.index.search(
+                self._embedded([query.text for query in missing]),
+                most,
+                [query.task for query in missing],
+                exclude=[sorted(rows) for rows in self._own(missing)],
+            )
+            for query, rows, similarity in zip(missing, near.rows, near.similarity, strict=True):
                 there = rows >= 0
                 whole = most == len(self.templates) or not there.all()
-                self._rankings[key] = _Ranking(rows[there], similarity[there], whole)
-        return [self._rankings[key] for key in keys]
+                self._rankings[query] = _Ranking(rows[there], similarity[there], whole)
+        return [self._rankings[query] for query in queries]
 
     def _embedded(self, texts: list[str]) -> FloatArray:
         new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
@@ -277,14 +297,14 @@ class Prompter:
 
     def _drawn(self, queries: Sequence[Query], k: int, usable: BoolArray) -> list[list[Found]]:
         """Templates of the query's task, or of any where it has none, by a digest of its id."""
-        normal = normal_texts([query.text for query in queries])
         pools = self._pools(usable)
         found = []
-        for query, text in zip(queries, normal, strict=True):
+        for query, own in zip(queries, self._own(queries), strict=True):
             pool = pools.get(query.task) or pools[_ANY]
             seed = hashlib.sha256(query.id.encode("utf-8", "replace")).digest()
             order = np.random.default_rng(int.from_bytes(seed[:8])).permutation(len(pool))
-            rows = islice(self._shown(query, text, (pool[i] for i in order)), k)
+            others = (pool[i] for i in order if pool[i] not in own)
+            rows = islice(self._of_different_questions(others), k)
             found.append([Found(self.templates[row], np.nan) for row in rows])
         return found
 
