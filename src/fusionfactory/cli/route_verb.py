@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import click
 from rich import box
 from rich.table import Table
 
+from fusionfactory.cli.lines import read_lines
 from fusionfactory.cli.output import console, short
-from fusionfactory.errors import FormatError
 from fusionfactory.evaluation import clean
 from fusionfactory.policy import Policy
 
@@ -39,12 +38,7 @@ def command(
 
     trade_off = Policy.parse(policy) if policy else None
     loaded = load_router(router, network=allow_endpoint)
-    texts = list(query) or [
-        _text(line, row) for row, line in enumerate(sys.stdin.buffer, 1) if line.strip()
-    ]
-    if not texts:
-        msg = "no query: give one as an argument, or JSON lines on standard input"
-        raise FormatError(msg)
+    texts = [line.text for line in read_lines(query)]
     decisions = loaded.decide(texts, trade_off)
     if as_json:
         for text, decision in zip(texts, decisions, strict=True):
@@ -55,41 +49,3 @@ def command(
         table.add_row(short(text), decision.arm, f"{decision.expected_quality:.3f}",
                       f"{decision.expected_cost_usd:.3g}")  # fmt: skip
     console().print(table, markup=False)
-
-
-def _text(line: bytes, row: int) -> str:
-    """The text of one line: a JSON object with `query` or `messages`, or a JSON string."""
-    try:
-        # A lone surrogate, which JSON can carry, is no text in UTF-8.
-        text = _found(json.loads(line.decode("utf-8-sig")), row)
-        return text.encode(errors="replace").decode()
-    except (ValueError, RecursionError) as error:
-        msg = f"is no JSON: {error}"
-        raise FormatError(msg, file="standard input", row=row) from None
-
-
-def _found(value: object, row: int) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict) and isinstance(value.get("query"), str):
-        return str(value["query"])
-    if isinstance(value, dict) and isinstance(value.get("messages"), list):
-        return _flatten(value["messages"])
-    msg = "expected a JSON object with a text 'query' or a list 'messages'"
-    raise FormatError(msg, file="standard input", row=row, field="query")
-
-
-def _flatten(messages: list[object]) -> str:
-    """The texts of the user's messages; content may be a text or a list of parts."""
-    texts: list[str] = []
-    for message in messages:
-        if not isinstance(message, dict) or message.get("role") != "user":
-            continue
-        content = message.get("content")
-        parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
-        texts += [
-            str(p["text"])
-            for p in parts
-            if isinstance(p, dict) and p.get("type") == "text" and p.get("text")
-        ]
-    return "\n".join(texts)
