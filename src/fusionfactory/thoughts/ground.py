@@ -1,0 +1,148 @@
+"""The common ground of a comparison: arms and test queries that can be held against each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusionfactory.errors import ThoughtError, UnsupportedError
+from fusionfactory.thoughts.gate import BASELINE
+from fusionfactory.thoughts.strategy import Strategy, parse_strategy
+from fusionfactory.thoughts.template import CRITERIA
+
+if TYPE_CHECKING:
+    from fusionfactory.table import OutcomeTable
+    from fusionfactory.types import BoolArray, IntArray
+
+__all__ = ["FORMAT", "Ground", "kind_of", "label", "models_of"]
+
+FORMAT = "format"
+"""The strategy of the format-only control."""
+
+_ORDER = ("direct", "think", "format", "few-shot", "random", "thought")
+_LABELS = {"direct": "zero-shot", "format": "format-only", "random": "random templates"}
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What of one model is compared.
+
+    Attributes:
+        model: Its name.
+        table: All queries and the arms compared, the baseline first, thoughts last.
+        rows: (n,) of the test queries that all these arms answered.
+        asked: Task to its number of test queries, for the tasks compared.
+        arms_left_out: Strategy to why it is not compared.
+        tasks_left_out: Task to why it is not compared.
+    """
+
+    model: str
+    table: OutcomeTable
+    rows: IntArray
+    asked: dict[str, int]
+    arms_left_out: dict[str, str]
+    tasks_left_out: dict[str, str]
+
+    @classmethod
+    def of(cls, table: OutcomeTable, model: str, test_split: str, min_coverage: float) -> Ground:
+        """Leaves out tasks that the baseline, then arms that a task's queries lack too often.
+
+        Raises:
+            ThoughtError: No query is of the split, or none was answered by all arms.
+        """
+        arms = sorted(
+            (arm for arm in table.arms if arm.model == model), key=lambda arm: _rank(arm.strategy)
+        )
+        table = table.select_arms([arm.name for arm in arms])
+        tested = (table.queries["split"] == test_split).fill_null(value=False).to_numpy()
+        if not tested.any():
+            splits = ", ".join(sorted(set(table.queries["split"].drop_nulls()))) or "none"
+            msg = f"no query is of the split {test_split!r}; the table has: {splits}"
+            raise ThoughtError(msg, field="split")
+        asked = Counter(table.tasks[tested].tolist())
+        shares = {t: _share(table, tested & (table.tasks == t)) for t in sorted(asked)}
+        kept = {task: share for task, share in shares.items() if share[0] >= min_coverage}
+        tasks_out = {
+            task: f"{label(BASELINE)} is scored on {share[0]:.0%} of its test queries"
+            for task, share in shares.items()
+            if task not in kept
+        }
+        names, arms_out = [], {}
+        for column, arm in enumerate(table.arms):
+            worst = min(kept, key=lambda task: kept[task][column], default="")
+            share = kept[worst][column] if kept else 0.0
+            if share >= min_coverage:
+                names.append(arm.name)
+            else:
+                arms_out[arm.strategy] = f"scored on {share:.0%} of the test queries of {worst}"
+        common = tested & np.isin(table.tasks, list(kept))
+        if names:
+            table = table.select_arms(names)
+            common &= table.observed().all(axis=1)
+        if not names or not common.any():
+            msg = (
+                f"{model} has no task of which {BASELINE} is scored on {min_coverage:.0%} of the "
+                f"test queries ({'; '.join(f'{t}: {why}' for t, why in tasks_out.items())}): "
+                "collect and score first"
+            )
+            raise ThoughtError(msg, field="performance")
+        counts = {task: asked[task] for task in kept}
+        return cls(model, table, np.nonzero(common)[0], counts, arms_out, tasks_out)
+
+    @property
+    def strategies(self) -> list[str]:
+        """Of the arms compared, in the order of the table's columns."""
+        return [arm.strategy for arm in self.table.arms]
+
+    def domain(self, task: str) -> str:
+        """The domain of most of a task's queries; empty where they have none."""
+        mine = self.table.queries.filter(self.table.tasks == task)["domain"].fill_null("")
+        counts: Counter[str] = Counter(mine.to_list())
+        return min(counts, key=lambda name: (-counts[name], name))
+
+
+def models_of(table: OutcomeTable) -> list[str]:
+    """Models that answered by the baseline and by some other strategy, in the table's order."""
+    found: dict[str, set[str]] = {}
+    for arm in table.arms:
+        found.setdefault(arm.model, set()).add(arm.strategy)
+    return [model for model, used in found.items() if BASELINE in used and len(used) > 1]
+
+
+def label(strategy: str) -> str:
+    """What a row is called: `thought by judge, 3` for `thought-judge:3`."""
+    known = _parsed(strategy)
+    if known is None:
+        return strategy
+    name = _LABELS.get(known.kind, known.kind)
+    by = f" by {known.criterion}" if known.criterion else ""
+    return f"{name}{by}, {known.k}" if known.k else name
+
+
+def kind_of(strategy: str) -> str:
+    """`thought` for `thought-judge:3`; `other` for what this package did not prompt."""
+    known = _parsed(strategy)
+    return known.kind if known else "other"
+
+
+def _rank(strategy: str) -> tuple[int, int, int, str]:
+    known = _parsed(strategy)
+    if known is None:
+        return len(_ORDER), 0, 0, strategy
+    criterion = CRITERIA.index(known.criterion) + 1 if known.criterion else 0
+    return _ORDER.index(known.kind), criterion, known.k, strategy
+
+
+def _parsed(strategy: str) -> Strategy | None:
+    try:
+        return parse_strategy(strategy)
+    except UnsupportedError:
+        return None
+
+
+def _share(table: OutcomeTable, rows: BoolArray) -> list[float]:
+    """Share of these queries that each arm is scored on."""
+    return [float(share) for share in table.observed()[rows].mean(axis=0)]
