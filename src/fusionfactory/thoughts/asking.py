@@ -25,14 +25,18 @@ _GAP = " ... "
 _SHOWN_CHARACTERS = 60
 
 _TASK = """\
-Below is a question with good answers to it. Write a short note that helps others to solve other \
-questions of the same kind."""
+Study this question and the good answers to it. Then write a note for someone who has to solve \
+other questions of the same kind and will never see this one."""
 _WANTED = """\
-Write the note now, in 1 to 4 plain sentences: what kind of question this is, the steps that solve \
-such questions, and the form of the final answer. Speak of the method in general. Do not answer \
-this question: the note must hold neither its answer, nor an option letter, nor its names and \
-numbers."""
-_FORM = "These words tell the form of the final answer; end the note with that form:"
+Now write the note, in 1 to 4 plain sentences: what kind of question this is, which steps solve \
+such questions, and what form the final answer has. Never say what the answer to this question is. \
+Instead of its names, facts and numbers write "the person", "the passage", "the first number" and \
+so on.
+
+A note on another kind of question, as an example: "The task is to find a total price. List each \
+quantity with its price, multiply each pair, and add up the products. End with the total as a \
+number.\""""
+_FORM = "The form of the final answer in this kind of question:"
 _AGAIN = """\
 This note gives away what belongs to this one question: {found}. Write it again without that, in \
 1 to 4 plain sentences on the method in general. Reply with the note only."""
