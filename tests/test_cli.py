@@ -426,7 +426,7 @@ def test_route_reads_lines(run: Run, folder: Path, monkeypatch: pytest.MonkeyPat
         (b"[" * 100_000, "standard input, row 2: is no JSON: "),
         (b"3", "standard input, row 2, field 'query': expected a JSON object with a text"),
         (b'{"query": 3}', "standard input, row 2, field 'query': expected a JSON object"),
-        (b'{"text": "x"}', "standard input, row 2, field 'query': expected a JSON object"),
+        (b'{"words": "x"}', "standard input, row 2, field 'query': expected a JSON object"),
     ],
 )
 def test_route_names_a_bad_line(

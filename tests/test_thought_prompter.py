@@ -198,7 +198,7 @@ def test_a_text_is_embedded_once() -> None:
     asked = [query(n) for n in (200, 201)] + [query(200, id="again")]
     for strategy in ("thought:1", "thought:5", "few-shot:90", "thought-judge:99", "random:3"):
         assert len(prompter.find(asked, strategy)) == 3
-    assert prompter.encoder.asked == [question(200), question(201)]  # type: ignore[attr-defined]
+    assert prompter.finder.encoder.asked == [question(200), question(201)]  # type: ignore[attr-defined]
 
 
 def test_nothing_to_find() -> None:
@@ -206,7 +206,7 @@ def test_nothing_to_find() -> None:
     assert prompter.find([], "thought:3") == []
     assert shown(prompter, query(20), "thought:3") == []
     assert np.isnan(prompter.similarity([query(20)])).all()
-    assert prompter.blocks([query(20)], "thought:3") == [""]
+    assert prompter.blocks([query(20)], "thought:3") == [("", [])]
     with pytest.raises(ThoughtError, match="no template chosen by 'performance'; it has none at"):
         Prompter([], ThoughtIndex.build([], np.zeros((0, 2))), AngleEncoder()).find(
             [query(1)], "thought:1"
@@ -245,10 +245,13 @@ def test_without_templates_a_prompt_is_the_format_alone() -> None:
 
 def test_a_token_budget() -> None:
     templates = [template(n) for n in range(20)]
-    block = bank(templates, token_budget=60).blocks([query(50)], "thought:9")[0]
-    assert 1 <= block.count("Note: ") <= 4
-    assert len(block) <= 240
-    assert bank(templates, token_budget=5).blocks([query(50)], "thought:9") == [""]
+    (block,) = bank(templates, token_budget=60).blocks([query(50)], "thought:9")
+    assert 1 <= block.text.count("Note: ") <= 4
+    assert len(block.text) <= 240
+    assert [f"Note: {one.template.text}" in block.text for one in block.found] == [True] * (
+        block.text.count("Note: ")
+    )
+    assert bank(templates, token_budget=5).blocks([query(50)], "thought:9") == [("", [])]
 
 
 def test_an_index_of_other_templates_is_refused() -> None:

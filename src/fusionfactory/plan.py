@@ -9,7 +9,7 @@ from fusionfactory.collect import ArmCall, interleaved
 from fusionfactory.errors import ConfigError
 from fusionfactory.pricing import CallPrice
 from fusionfactory.scorers import ALIASES, SCORERS
-from fusionfactory.tasks import make_task
+from fusionfactory.tasks import TASKS, make_task
 from fusionfactory.tasks.own import OwnTask
 from fusionfactory.tasks.sampling import rank, sample
 from fusionfactory.tasks.sources import load_examples
@@ -29,6 +29,7 @@ __all__ = [
     "call_price",
     "choose",
     "endpoint_name",
+    "known_tasks",
     "make_clients",
     "make_prompter",
     "plan_calls",
@@ -71,6 +72,17 @@ def tasks_by_name(settings: Iterable[TaskSettings]) -> dict[str, Task]:
         UnknownNameError: There is no task of that name.
     """
     return {item.name: _own(item).task if item.path else make_task(item.name) for item in settings}
+
+
+def known_tasks(config: Config, names: Iterable[str | None]) -> dict[str, Task]:
+    """The tasks of the settings, and of the names those that are known without settings.
+
+    Raises:
+        ConfigError, UnknownNameError: As `tasks_by_name`.
+    """
+    known = set(TASKS.names())
+    found = {name: make_task(name) for name in names if name in known and name is not None}
+    return found | tasks_by_name(config.tasks)
 
 
 def questions(

@@ -28,15 +28,15 @@ class Line:
         text: The query; of a conversation without one, the texts of the user's messages.
         row: Its place, from 1.
         messages: The conversation as it was given; None where there is none.
-        id: Of the query, where the line names one.
+        id: Of the query, as the line has it.
         task: Name of its task, likewise.
     """
 
     text: str
     row: int
     messages: list[Any] | None = None
-    id: str | None = None
-    task: str | None = None
+    id: object = None
+    task: object = None
 
 
 def read_lines(texts: Iterable[str]) -> list[Line]:
@@ -65,8 +65,13 @@ def _line(line: bytes, row: int) -> Line:
     if isinstance(value, str):
         return Line(text, row)
     messages = value.get("messages")
-    own = {name: _name(value, name, row) for name in ("id", "task")}
-    return Line(text, row, messages if isinstance(messages, list) else None, **own)
+    return Line(
+        text,
+        row,
+        messages if isinstance(messages, list) else None,
+        value.get("id"),
+        value.get("task"),
+    )
 
 
 def _text(value: object, row: int) -> str:
@@ -80,16 +85,6 @@ def _text(value: object, row: int) -> str:
             return _flatten(value["messages"])
     msg = "expected a JSON object with a text 'query' or a list 'messages'"
     raise FormatError(msg, file=INPUT, row=row, field="query")
-
-
-def _name(value: dict[str, Any], field: str, row: int) -> str | None:
-    name = value.get(field)
-    if name is None or (isinstance(name, str) and name):
-        return name
-    if isinstance(name, int) and not isinstance(name, bool):
-        return str(name)
-    msg = f"{name!r:.200} is no name, expected a text"
-    raise FormatError(msg, file=INPUT, row=row, field=field)
 
 
 def _flatten(messages: list[object]) -> str:

@@ -99,7 +99,13 @@ def _usable(bank: Path, encoder: str | Encoder | None, *, network: bool) -> Thou
     """The index that is there; None where there is none, or it is of another encoder."""
     if not (bank / INDEX).exists():
         return None
-    index = ThoughtIndex.load(bank, network=network)
+    try:
+        index = ThoughtIndex.load(bank, network=network)
+    except ThoughtError as error:
+        if error.field == "encoder":
+            raise
+        msg = f"{error.message}. Make the index anew: fusionfactory think index --anew"
+        raise ThoughtError(msg, file=error.file, field=error.field) from None
     if encoder is None or _told(make_encoder(encoder)) == _told(index.encoder):
         return index
     return None

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from fusionfactory.errors import UnsupportedError
+from fusionfactory.tasks.base import THINK
+from fusionfactory.thoughts.prompt import CLOSING
 from fusionfactory.thoughts.template import CRITERIA
 
 __all__ = ["Kind", "Strategy", "parse_strategy"]
@@ -39,6 +41,11 @@ class Strategy:
     def needs_bank(self) -> bool:
         """Whether it shows something of a bank."""
         return self.k > 0
+
+    @property
+    def closing(self) -> str:
+        """The words after the question."""
+        return {"direct": "", "think": THINK}.get(self.kind, CLOSING)
 
 
 def parse_strategy(name: str) -> Strategy:
