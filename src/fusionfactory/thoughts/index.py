@@ -1,13 +1,12 @@
 """The index of a bank: the templates whose questions are most similar to a query, by cosine.
 
-Exact (`thoughts.nearest`). Within the query's task where it is known; else within the task that
-the nearest templates agree on, or over all where they do not.
+Within the query's task where it is known; else within the task that the nearest templates agree on,
+or over all where they do not. Exact up to a million templates (`thoughts.nearest`), beyond that, or
+on request, over all by a graph (`thoughts.approximate`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,7 +16,10 @@ from fusionfactory.encoders import Encoder
 from fusionfactory.errors import InputError, ThoughtError
 from fusionfactory.estimator import Estimator
 from fusionfactory.sealed import SealedState
-from fusionfactory.thoughts.nearest import Bans, bans, nearest
+from fusionfactory.thoughts.approximate import GRAPH, Graph
+from fusionfactory.thoughts.lookup import EXACT_ROWS, Lookup, Neighbours
+from fusionfactory.thoughts.nearest import Bans, bans
+from fusionfactory.thoughts.shelf import Shelf, id_numbers, unit_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,70 +32,8 @@ __all__ = ["LEAST_CONFIDENCE", "Neighbours", "ThoughtIndex"]
 LEAST_CONFIDENCE = 0.5
 """Share of the votes that the predicted task must have to be searched alone, unless told."""
 
-_VOTERS = 10
 _FILES = SealedState("index", 1, ThoughtError)
-_CHUNK = 65536
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Neighbours:
-    """What was found for q queries.
-
-    Attributes:
-        rows: (q, k) rows of the index, the most similar first, of equally similar ones the lowest
-            id; -1 where there are fewer than k.
-        similarity: (q, k) cosines; NaN where there are fewer.
-        tasks: Per query the task that was searched; None where it was all of them.
-        confidence: (q,) share of the votes for the predicted task, whether it was searched alone
-            or not; 1 where the task was given, NaN where nobody voted.
-    """
-
-    rows: IntArray
-    similarity: FloatArray
-    tasks: tuple[str | None, ...]
-    confidence: FloatArray
-
-
-@dataclass(frozen=True)
-class _Shelf:
-    """The rows, by task and then by id. Never changed: a search sees one shelf from end to end."""
-
-    ids: IntArray
-    rows: FloatArray
-    tasks: tuple[str | None, ...]
-    starts: IntArray
-
-    @classmethod
-    def of(cls, ids: IntArray, rows: FloatArray, tasks: Sequence[str | None]) -> _Shelf:
-        names = sorted({task or "" for task in tasks})
-        numbers = {name: i for i, name in enumerate(names)}
-        codes = np.array([numbers[task or ""] for task in tasks], dtype=np.int64)
-        order = np.lexsort((ids, codes))
-        starts = np.searchsorted(codes[order], np.arange(len(names) + 1))
-        known = tuple(name or None for name in names)
-        return cls(ids[order], rows[order], known, starts)
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        return tuple(f"{number:016x}" for number in self.ids.tolist())
-
-    @cached_property
-    def rank(self) -> IntArray:
-        """The place of every row in the order of ids."""
-        rank = np.empty(len(self.ids), dtype=np.int64)
-        rank[np.argsort(self.ids)] = np.arange(len(self.ids))
-        return rank
-
-    @cached_property
-    def task_numbers(self) -> dict[str, int]:
-        return {task: number for number, task in enumerate(self.tasks) if task}
-
-    def part(self, number: int) -> slice:
-        return slice(int(self.starts[number]), int(self.starts[number + 1]))
-
-    def task_list(self) -> list[str | None]:
-        sizes = np.diff(self.starts).tolist()
-        return [task for task, size in zip(self.tasks, sizes, strict=True) for _ in range(size)]
+_ENCODER = "encoder."
 
 
 class ThoughtIndex:
@@ -102,8 +42,8 @@ class ThoughtIndex:
     A search runs on what was there when it began, even if another thread adds or deletes meanwhile.
     """
 
-    def __init__(self, shelf: _Shelf, encoder: Encoder | None) -> None:
-        self._shelf, self._encoder = shelf, encoder
+    def __init__(self, shelf: Shelf, graph: Graph | None, encoder: Encoder | None) -> None:
+        self._shelf, self._graph, self._encoder = shelf, graph, encoder
 
     @classmethod
     def build(
@@ -111,6 +51,8 @@ class ThoughtIndex:
         templates: Sequence[ThoughtTemplate],
         vectors: FloatArray,
         encoder: Encoder | None = None,
+        *,
+        approximate: bool | None = None,
     ) -> Self:
         """An index of templates.
 
@@ -119,20 +61,19 @@ class ThoughtIndex:
             vectors: (n, d) embeddings of their questions, of any length; a row of zeros is similar
                 to nothing, and found last.
             encoder: The fitted encoder that made them; it is saved with the index.
+            approximate: Whether to search over all by a graph, which may miss a neighbour; None for
+                above a million templates only.
 
         Raises:
             ThoughtError: The shapes do not fit, a number is not finite, or an id occurs twice.
+            MissingExtraError: A graph is due and the extra `ann` is absent.
         """
-        ids = _numbers([template.id for template in templates])
-        rows = _unit(vectors, len(templates), "template")
-        distinct, counts = np.unique(ids, return_counts=True)
-        if len(distinct) < len(ids):
-            msg = f"template {int(distinct[counts > 1][0]):016x} is there twice: give it once"
-            raise ThoughtError(msg, field="templates")
-        return cls(_Shelf.of(ids, rows, [template.task for template in templates]), encoder)
+        shelf = _shelf(templates, vectors)
+        due = len(shelf) > EXACT_ROWS if approximate is None else approximate
+        return cls(shelf, Graph.of(shelf.ids, shelf.rows) if due else None, encoder)
 
     def __len__(self) -> int:
-        return len(self._shelf.ids)
+        return len(self._shelf)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -148,6 +89,11 @@ class ThoughtIndex:
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks that have templates."""
         return tuple(self._shelf.task_numbers)
+
+    @property
+    def approximate(self) -> bool:
+        """Whether a search over all may miss a neighbour."""
+        return self._graph is not None
 
     @property
     def encoder(self) -> Encoder:
@@ -167,16 +113,7 @@ class ThoughtIndex:
         Raises:
             ThoughtError: An id is not in the index.
         """
-        told = list(ids)
-        shelf, wanted = self._shelf, _numbers(told)
-        order = np.argsort(shelf.ids)
-        place = np.minimum(np.searchsorted(shelf.ids[order], wanted), max(len(order) - 1, 0))
-        rows = order[place] if len(order) else np.zeros(len(wanted), dtype=np.int64)
-        there = shelf.ids[rows] == wanted if len(order) else np.zeros(len(wanted), dtype=bool)
-        if not there.all():
-            msg = f"no template {told[int(np.argmin(there))]!r} in the index"
-            raise ThoughtError(msg, field="ids")
-        return np.asarray(rows)
+        return self._shelf.rows_of(ids)
 
     # Changing
 
@@ -188,20 +125,15 @@ class ThoughtIndex:
         Raises:
             ThoughtError: As `build`, or the vectors have another width than the index.
         """
-        new = ThoughtIndex.build(templates, vectors)._shelf
-        old = self._shelf
-        if not len(new.ids):
+        new, old = _shelf(templates, vectors), self._shelf
+        if not len(new):
             return
-        if len(old.ids):
+        if len(old):
             self._check_width(new.rows)
-            kept = ~np.isin(old.ids, new.ids)
-            tasks = [t for t, k in zip(old.task_list(), kept, strict=True) if k]
-            new = _Shelf.of(
-                np.concatenate([old.ids[kept], new.ids]),
-                np.concatenate([old.rows[kept], new.rows]),
-                [*tasks, *new.task_list()],
-            )
-        self._shelf = new
+        if self._graph is not None:
+            self._graph.add(new.ids, new.rows)
+        kept = ~np.isin(old.ids, new.ids)
+        self._shelf = old.keeping(kept).joined(new) if kept.any() else new
 
     def delete(self, ids: Iterable[str]) -> None:
         """Takes templates out; rows are numbered anew.
@@ -209,11 +141,12 @@ class ThoughtIndex:
         Raises:
             ThoughtError: An id is not in the index; nothing is taken out then.
         """
-        kept = np.ones(len(self), dtype=bool)
-        kept[self.rows_of(ids)] = False
         old = self._shelf
-        tasks = [t for t, k in zip(old.task_list(), kept, strict=True) if k]
-        self._shelf = _Shelf.of(old.ids[kept], old.rows[kept], tasks)
+        kept = np.ones(len(old), dtype=bool)
+        kept[old.rows_of(ids)] = False
+        self._shelf = old.keeping(kept)
+        if self._graph is not None:
+            self._graph.delete(old.ids[~kept])
 
     # Searching
 
@@ -245,18 +178,20 @@ class ThoughtIndex:
         if k < 1:
             msg = f"must be at least 1, got {k}"
             raise ThoughtError(msg, field="k")
-        queries = _unit(vectors, None, "query")
-        if len(self):
-            self._check_width(queries)
-        search = _Search(self._shelf, queries, k, _checked_bans(exclude, len(queries), len(self)))
+        queries = unit_vectors(vectors, None, "query")
         if tasks is not None and len(tasks) != len(queries):
             msg = f"{len(tasks)} tasks for {len(queries)} queries"
             raise ThoughtError(msg, field="tasks")
+        if len(self):
+            self._check_width(queries)
+        shelf = self._shelf
+        banned = _checked_bans(exclude, len(queries), len(shelf))
+        lookup = Lookup(shelf, self._graph, queries, k, banned)
         if over_all:
-            search.everywhere(np.arange(len(queries)))
+            lookup.everywhere()
         else:
-            search.by_task(tasks or [None] * len(queries), least_confidence)
-        return search.found()
+            lookup.by_task(tasks or [None] * len(queries), least_confidence)
+        return lookup.found()
 
     def _check_width(self, rows: FloatArray) -> None:
         if rows.shape[1] != self.dim:
@@ -269,22 +204,26 @@ class ThoughtIndex:
     # Reading and writing
 
     def save(self, directory: str | Path) -> None:
-        """Writes `index.json` and `index.safetensors`; an older index there is replaced.
+        """Writes `index.json`, `index.safetensors` and, where there is a graph, `index.usearch`.
 
-        The encoder's fitted state is inside, no template is.
+        An older index there is replaced. The encoder's fitted state is inside, no template is.
         """
-        shelf = self._shelf
+        directory = Path(directory).resolve()
+        shelf, graph = self._shelf, self._graph
         state, tensors = (None, {}) if self._encoder is None else self._encoder.state()
         arrays = {"ids": shelf.ids, "rows": shelf.rows, "starts": shelf.starts}
         content = {
-            "templates": len(self),
+            "templates": len(shelf),
             "dim": self.dim,
             "tasks": list(shelf.tasks),
+            "approximate": graph is not None,
             "encoder": None if self._encoder is None else self._encoder.name,
             "state": state,
         }
-        named = {f"encoder.{name}": array for name, array in tensors.items()}
-        _FILES.write(Path(directory).resolve(), content, {**named, **arrays})
+        arrays.update({f"{_ENCODER}{name}": array for name, array in tensors.items()})
+        _FILES.write(directory, content, arrays, {GRAPH: graph.save} if graph else None)
+        if graph is None:
+            (directory / GRAPH).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, directory: str | Path, *, network: bool = False) -> Self:
@@ -298,6 +237,7 @@ class ThoughtIndex:
         Raises:
             ThoughtError: A file is missing, damaged, changed, of another version, or wants the
                 network without leave.
+            MissingExtraError: It has a graph and the extra `ann` is absent.
         """
         directory = Path(directory)
         file = directory / _FILES.manifest
@@ -306,123 +246,36 @@ class ThoughtIndex:
             raise ThoughtError(msg, file=file)
         manifest, tensors = _FILES.read(directory, network=network)
         try:
-            shelf = _Shelf(
-                tensors["ids"], tensors["rows"], tuple(manifest["tasks"]), tensors["starts"]
-            )
+            tasks = tuple(manifest["tasks"])
+            shelf = Shelf(tensors["ids"], tensors["rows"], tasks, tensors["starts"])
             encoder = _encoder(manifest["state"], tensors)
+            approximate = manifest["approximate"]
         except (KeyError, TypeError, InputError) as error:
             msg = f"does not fit this version of fusionfactory: {type(error).__name__}: {error}"
             raise ThoughtError(msg, file=file) from error
-        return cls(shelf, encoder)
+        graph = Graph.load(directory / GRAPH, *shelf.rows.shape) if approximate else None
+        return cls(shelf, graph, encoder)
+
+
+def _shelf(templates: Sequence[ThoughtTemplate], vectors: FloatArray) -> Shelf:
+    ids = id_numbers([template.id for template in templates])
+    rows = unit_vectors(vectors, len(templates), "template")
+    distinct, counts = np.unique(ids, return_counts=True)
+    if len(distinct) < len(ids):
+        msg = f"template {int(distinct[counts > 1][0]):016x} is there twice: give it once"
+        raise ThoughtError(msg, field="templates")
+    return Shelf.of(ids, rows, [template.task for template in templates])
 
 
 def _encoder(state: Any, tensors: dict[str, Any]) -> Encoder | None:  # noqa: ANN401  JSON
     if state is None:
         return None
-    prefix = "encoder."
-    own = {name.removeprefix(prefix): a for name, a in tensors.items() if name.startswith(prefix)}
+    own = {name.removeprefix(_ENCODER): a for name, a in tensors.items() if _ENCODER in name}
     made = Estimator.from_state(state, own)
     if not isinstance(made, Encoder):
         msg = f"holds a {type(made).__name__} for an encoder"
         raise ThoughtError(msg)
     return made
-
-
-class _Search:
-    """One call of `ThoughtIndex.search`, filled group by group."""
-
-    def __init__(self, shelf: _Shelf, queries: FloatArray, k: int, banned: Bans) -> None:
-        self._shelf, self._queries, self._k, self._banned = shelf, queries, k, banned
-        count = len(queries)
-        self._asking = np.asarray(queries.any(axis=1))
-        self._rows = np.full((count, k), -1, dtype=np.int64)
-        self._similarity = np.full((count, k), np.nan)
-        self._tasks: list[str | None] = [None] * count
-        self._confidence = np.full(count, np.nan)
-
-    def found(self) -> Neighbours:
-        return Neighbours(self._rows, self._similarity, tuple(self._tasks), self._confidence)
-
-    def by_task(self, tasks: Sequence[str | None], least: float) -> None:
-        numbers = np.array([self._shelf.task_numbers.get(t or "", -1) for t in tasks], dtype=int)
-        self._confidence[numbers >= 0] = 1.0
-        unknown = np.flatnonzero(numbers < 0)
-        if len(unknown):
-            numbers[unknown] = self._predict(unknown, least)
-        for number in np.unique(numbers[numbers >= 0]).tolist():
-            who = np.flatnonzero(numbers == number)
-            for query in who.tolist():
-                self._tasks[query] = self._shelf.tasks[number]
-            part = self._shelf.part(number)
-            self._put(who, *self._nearest(who, part, self._k))
-
-    def everywhere(self, who: IntArray) -> None:
-        self._put(who, *self._nearest(who, slice(0, len(self._shelf.ids)), self._k))
-
-    def _predict(self, who: IntArray, least: float) -> IntArray:
-        """The task's number of each query, -1 where the votes say too little; those are done."""
-        everything = slice(0, len(self._shelf.ids))
-        rows, similarity = self._nearest(who, everything, max(self._k, _VOTERS))
-        self._put(who, rows[:, : self._k], similarity[:, : self._k])
-        voters = rows[:, :_VOTERS]
-        weight = np.clip(np.nan_to_num(similarity[:, :_VOTERS]), 0.0, None)
-        of = np.searchsorted(self._shelf.starts, np.maximum(voters, 0), side="right") - 1
-        votes = np.zeros((len(who), len(self._shelf.tasks) + 1))
-        np.add.at(votes, (np.arange(len(who))[:, None], of), np.where(voters >= 0, weight, 0.0))
-        total = votes.sum(axis=1)
-        for number, task in enumerate(self._shelf.tasks):
-            votes[:, number] *= task is not None
-        best = votes.argmax(axis=1)
-        share = np.divide(
-            votes.max(axis=1), total, out=np.full_like(total, np.nan), where=total > 0
-        )
-        self._confidence[who] = share
-        return np.where(np.nan_to_num(share, nan=-1.0) >= max(least, 1e-9), best, -1)
-
-    def _nearest(self, who: IntArray, part: slice, k: int) -> tuple[IntArray, FloatArray]:
-        rows, similarity = nearest(
-            self._shelf.rows[part],
-            self._queries[who],
-            k,
-            self._shelf.rank[part],
-            self._banned.within(part, who),
-        )
-        rows[rows >= 0] += part.start
-        silent = ~self._asking[who]
-        rows[silent], similarity[silent] = -1, np.nan
-        return rows, np.clip(similarity, -1.0, 1.0)
-
-    def _put(self, who: IntArray, rows: IntArray, similarity: FloatArray) -> None:
-        self._rows[who], self._similarity[who] = rows, similarity
-
-
-def _numbers(ids: Sequence[str]) -> IntArray:
-    """Ids as numbers, whose order is the ids'."""
-    try:
-        return np.array([int(i, 16) for i in ids], dtype=np.uint64)
-    except (ValueError, OverflowError):
-        wrong = next((i for i in ids if len(i) != 16 or set(i) - set("0123456789abcdef")), ids[0])
-        msg = f"{wrong!r} is no template's id: expected 16 hexadecimal digits"
-        raise ThoughtError(msg, field="ids") from None
-
-
-def _unit(vectors: FloatArray, count: int | None, what: str) -> FloatArray:
-    """(n, d) float32 rows of length 1 or 0, checked."""
-    vectors = np.asarray(vectors)
-    if vectors.ndim != 2 or count not in {None, len(vectors)}:
-        expected = f"({'q' if count is None else count}, d)"
-        msg = f"has shape {vectors.shape}, expected {expected}: one row per {what}"
-        raise ThoughtError(msg, field="vectors")
-    rows = np.empty(vectors.shape, dtype=np.float32)
-    for start in range(0, len(vectors), _CHUNK):
-        part = vectors[start : start + _CHUNK].astype(np.float64)
-        norms = np.sqrt((part**2).sum(axis=1, keepdims=True))
-        wrong = ~np.isfinite(norms[:, 0])
-        if wrong.any():
-            msg = "holds numbers that are not finite"
-            raise ThoughtError(msg, row=start + int(wrong.argmax()) + 1, field="vectors")
-        rows[start : start + _CHUNK] = part / np.where(norms > 0, norms, 1.0)
-    return rows
 
 
 def _checked_bans(

@@ -16,9 +16,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusionfactory.types import FloatArray, IntArray
+    from fusionfactory.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Bans", "bans", "nearest"]
+__all__ = ["Bans", "bans", "nearest", "ranked"]
 
 _TILE = 4096
 """Rows that are scored at a time; their scores stay in the processor's cache."""
@@ -79,22 +79,55 @@ def nearest(
         (q, k) positions, most similar first, -1 where nothing is left; (q, k) dot products, NaN
         there.
     """
-    found = np.full((len(queries), k), -1, dtype=np.int64)
-    similarity = np.full((len(queries), k), np.nan)
+    parts = []
     for start in range(0, len(queries), _QUERIES):
         part = slice(start, min(start + _QUERIES, len(queries)))
         few = banned.within(slice(0, len(rows)), part)
         best = _Search(rows, queries[part], k, rank, few).run()
-        place = _places(best.queries)
-        found[part][best.queries, place] = best.rows
-        similarity[part][best.queries, place] = best.scores
-    return found, similarity
+        parts.append(best.table(part.stop - part.start, k))
+    if not parts:
+        return np.zeros((0, k), dtype=np.int64), np.zeros((0, k))
+    found, similarity = zip(*parts, strict=True)
+    return np.concatenate(found), np.concatenate(similarity)
+
+
+def ranked(
+    rows: FloatArray,
+    queries: FloatArray,
+    candidates: IntArray,
+    k: int,
+    rank: IntArray,
+    banned: Bans,
+) -> tuple[IntArray, FloatArray]:
+    """The best k of each query's candidates, scored and ordered as by `nearest`.
+
+    Args:
+        rows: As of `nearest`, and so are `queries`, `k`, `rank` and `banned`.
+        queries: (q, d).
+        candidates: (q, c) positions, each at most once in its line; -1 for none.
+        k: At least 1.
+        rank: (n,).
+        banned: Pairs that may not be found.
+    """
+    search = _Search(rows, queries, k, rank, banned)
+    who, column = np.nonzero(candidates >= 0)
+    return search.best(who, candidates[who, column]).table(len(queries), k)
 
 
 class _Scored(NamedTuple):
+    """Pairs of a query and a row, and their dot products."""
+
     queries: IntArray
     rows: IntArray
     scores: FloatArray
+
+    def table(self, queries: int, k: int) -> tuple[IntArray, FloatArray]:
+        """(q, k) rows and scores of pairs that are sorted already."""
+        found = np.full((queries, k), -1, dtype=np.int64)
+        scores = np.full((queries, k), np.nan)
+        place = _places(self.queries)
+        found[self.queries, place], scores[self.queries, place] = self.rows, self.scores
+        return found, scores
 
 
 class _Search:
@@ -108,18 +141,28 @@ class _Search:
         self._block = min(max(len(rows) // (_BLOCKS_PER_NEIGHBOUR * k), 1), _LARGEST_BLOCK)
         self._margin = 2.0 * (rows.shape[1] + 2) * np.finfo(np.float32).eps
         self._precise = queries.astype(np.float64)
+        self._step = max(_NUMBERS // max(rows.shape[1], 1), self._block)
 
     def run(self) -> _Scored:
         """The best k of every query, by query, the most similar first."""
         maxima = self._maxima()
         least = self._least(maxima)
         who, block = np.nonzero((maxima >= least[:, None]) & (maxima > -np.inf))
-        kept = _Scored(who[:0], block[:0], np.zeros(0))
-        step = max(_NUMBERS // max(self._block * self._rows.shape[1], 1), 1)
+        kept = _NOTHING
+        step = self._step // self._block
         for start in range(0, len(who), step):
             part = slice(start, start + step)
-            new = self._score(who[part], block[part], least)
-            kept = self._best(kept, new)
+            kept = self._merged(kept, *self._near(who[part], block[part], least))
+        return kept
+
+    def best(self, queries: IntArray, rows: IntArray) -> _Scored:
+        """The best k of every query among given pairs, less the banned ones."""
+        allowed = self._allowed(queries, rows)
+        queries, rows = queries[allowed], rows[allowed]
+        kept = _NOTHING
+        for start in range(0, len(queries), self._step):
+            part = slice(start, start + self._step)
+            kept = self._merged(kept, queries[part], rows[part], self._rows[rows[part]])
         return kept
 
     def _maxima(self) -> FloatArray:
@@ -132,13 +175,9 @@ class _Search:
             scores = self._rows[start:stop] @ self._queries.T
             few = self._banned.within(slice(start, stop), slice(0, len(self._queries)))
             scores[few.rows, few.queries] = -np.inf
-            whole = (stop - start) // size
-            first = start // size
-            np.max(
-                scores[: whole * size].reshape(whole, size, -1),
-                axis=1,
-                out=maxima[first : first + whole],
-            )
+            whole, first = (stop - start) // size, start // size
+            blocks = scores[: whole * size].reshape(whole, size, -1)
+            np.max(blocks, axis=1, out=maxima[first : first + whole])
             if whole * size < stop - start:
                 maxima[first + whole] = scores[whole * size :].max(axis=0)
         return np.ascontiguousarray(maxima.T)
@@ -151,28 +190,38 @@ class _Search:
         kth = np.partition(maxima, blocks - self._k, axis=1)[:, blocks - self._k]
         return np.asarray(kth - self._margin)
 
-    def _score(self, who: IntArray, block: IntArray, least: FloatArray) -> _Scored:
-        """The rows of these blocks that can be among the best, in double precision."""
+    def _near(
+        self, who: IntArray, block: IntArray, least: FloatArray
+    ) -> tuple[IntArray, IntArray, FloatArray]:
+        """Queries, rows and vectors of the rows in these blocks that can be among the best."""
         rows = (block[:, None] * self._block + np.arange(self._block)).ravel()
         queries = np.repeat(who, self._block)
         inside = rows < len(self._rows)
         rows, queries = rows[inside], queries[inside]
         vectors = self._rows[rows]
         near = np.einsum("nd,nd->n", vectors, self._queries[queries]) >= least[queries]
-        banned = self._banned.queries * len(self._rows) + self._banned.rows
-        near &= ~np.isin(queries * len(self._rows) + rows, banned)
-        rows, queries = rows[near], queries[near]
-        # A plain sum along the row is the same for the same values; BLAS and einsum need not be.
-        scores = (vectors[near].astype(np.float64) * self._precise[queries]).sum(axis=1)
-        return _Scored(queries, rows, scores)
+        near &= self._allowed(queries, rows)
+        return queries[near], rows[near], vectors[near]
 
-    def _best(self, kept: _Scored, new: _Scored) -> _Scored:
-        queries = np.concatenate([kept.queries, new.queries])
-        rows = np.concatenate([kept.rows, new.rows])
-        scores = np.concatenate([kept.scores, new.scores])
+    def _allowed(self, queries: IntArray, rows: IntArray) -> BoolArray:
+        banned = self._banned.queries * len(self._rows) + self._banned.rows
+        return ~np.isin(queries * len(self._rows) + rows, banned)
+
+    def _merged(
+        self, kept: _Scored, queries: IntArray, rows: IntArray, vectors: FloatArray
+    ) -> _Scored:
+        """The best k of every query among those kept and new ones."""
+        # A plain sum along the row is the same for the same values; BLAS and einsum need not be.
+        new = (vectors.astype(np.float64) * self._precise[queries]).sum(axis=1)
+        queries = np.concatenate([kept.queries, queries])
+        rows = np.concatenate([kept.rows, rows])
+        scores = np.concatenate([kept.scores, new])
         order = np.lexsort((self._rank[rows], -scores, queries))
         best = order[_places(queries[order]) < self._k]
         return _Scored(queries[best], rows[best], scores[best])
+
+
+_NOTHING = _Scored(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
 
 
 def _places(queries: IntArray) -> IntArray:
