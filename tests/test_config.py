@@ -18,6 +18,7 @@ from fusionfactory.errors import ConfigError
 from fusionfactory.evaluation import DEFAULT_SCENARIOS
 from fusionfactory.routers import BASE_ROUTERS, PAPER
 from fusionfactory.testing import make_table
+from fusionfactory.thoughts.indexing import DEFAULT_ENCODER
 
 
 @pytest.fixture
@@ -79,6 +80,9 @@ def test_lists_come_from_file_and_environment(
         ("[evaluate]\nseeds = 0", r"field 'evaluate\.seeds': .*greater than or equal to 1 \(got 0"),
         ("[evaluate]\nseeds = 'x'", r"field 'evaluate\.seeds': .*valid integer.*\(got 'x'\)"),
         ("[evaluate]\nrouter = 'knn'", r"field 'evaluate\.router': .*tuple.*\(got 'knn'\)"),
+        ("[think]\nbanks = 'x'", r"field 'think\.banks': Extra inputs are not"),
+        ("[think]\ncriterion = ['best']", r"field 'think\.criterion\.0': .*'performance', 'judge'"),
+        ("[think]\ntoken_budget = 0", r"field 'think\.token_budget': .*greater than or equal to 1"),
         ("[fit]\nholdout = 1.0", r"field 'fit\.holdout': .*less than 1 \(got 1\.0\)"),
         ("seeds = ", r"bad\.toml: Invalid value"),
         ("[evaluate", r"bad\.toml: Expected ']'"),
@@ -122,8 +126,13 @@ EXAMPLE_SETTINGS = (
 )  # fmt: skip
 
 
-def _defaults(verb: str) -> dict[str, Any]:
-    command = cli.get_command(click.Context(cli), verb)
+THINK_VERBS = ("build", "index", "apply", "evaluate")
+
+
+def _defaults(verb: str, under: str | None = None) -> dict[str, Any]:
+    group = cli if under is None else cli.get_command(click.Context(cli), under)
+    assert isinstance(group, click.Group)
+    command = group.get_command(click.Context(group), verb)
     assert command is not None
     return {str(option.name): option.default for option in command.params}
 
@@ -131,7 +140,7 @@ def _defaults(verb: str) -> dict[str, Any]:
 def test_the_template_states_the_defaults() -> None:
     settings = tomllib.loads(TEMPLATE)
     store = settings.pop("store")
-    expected = {
+    expected: dict[str, Any] = {
         verb: {k: tuple(v) if isinstance(v, list) else v for k, v in section.items()}
         for verb, section in settings.items()
     }
@@ -140,7 +149,7 @@ def test_the_template_states_the_defaults() -> None:
     expected["think"] = {
         verb: {k: think[k] for k in names if k in think}
         for verb, names in {
-            "build": ("bank", "criterion"),
+            "build": ("bank", "writer", "criterion"),
             "index": ("bank", "encoder"),
             "apply": ("bank", "strategy", "token_budget"),
             "evaluate": ("bank",),
@@ -159,13 +168,39 @@ def test_the_template_states_the_defaults() -> None:
     assert settings["fit"] == {name: fit[name] for name in settings["fit"]}
     assert settings["collect"] == {name: collect[name] for name in settings["collect"]}
     assert settings["route"] == {}
+    stated = [
+        (name, value, _defaults(verb, "think")[name])
+        for verb, options in expected["think"].items()
+        for name, value in options.items()
+        if name not in {"bank", "store"}
+    ]
+    assert ("encoder", DEFAULT_ENCODER, None) in stated
+    assert all(default in {value, None} for _, value, default in stated)
+
+
+def test_settings_of_think_reach_the_sub_verbs_that_have_them() -> None:
+    """A name that a sub-verb lacks would be passed over in silence."""
+    every = dict.fromkeys(ThinkSection.model_fields, 1) | {
+        "bank": "b", "writer": "w", "criterion": ["judge"], "source_arm": ["a"], "encoder": "e",
+        "strategy": "s",
+    }  # fmt: skip
+    section = ThinkSection.model_validate(every)
+    options = section.options()
+    assert tuple(options) == THINK_VERBS
+    for verb, given in options.items():
+        assert given.keys() <= _defaults(verb, "think").keys()
+    assert set().union(*options.values()) == set(every)
+    assert section.prompting() == {"token_budget": 1, "network": True}
 
 
 def test_every_setting_is_an_option_and_stands_in_the_template() -> None:
     for verb, section in Config():
         if isinstance(section, BaseModel):
             names = type(section).model_fields
-            if not isinstance(section, ThinkSection):
+            if isinstance(section, ThinkSection):
+                options = [_defaults(sub_verb, "think").keys() for sub_verb in THINK_VERBS]
+                assert names.keys() <= set().union(*options)
+            else:
                 assert names.keys() <= _defaults(verb).keys()
             for name in names:
                 assert f"\n{name} = " in TEMPLATE or f"\n# {name} = " in TEMPLATE

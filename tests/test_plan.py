@@ -9,16 +9,20 @@ import pytest
 
 from fusionfactory.clients import EndpointClient
 from fusionfactory.clients.local import LocalClient
-from fusionfactory.config import Config
-from fusionfactory.errors import ConfigError, UnknownNameError, UnsupportedError
+from fusionfactory.config import Config, ThinkSection
+from fusionfactory.errors import ConfigError, ThoughtError, UnknownNameError, UnsupportedError
 from fusionfactory.plan import (
     call_price,
     choose,
+    known_tasks,
     make_clients,
+    make_prompter,
     plan_calls,
     questions,
     tasks_by_name,
 )
+from fusionfactory.thoughts.indexing import index_bank
+from fusionfactory.thoughts.template import TEMPLATES, Source, ThoughtTemplate, write_templates
 from fusionfactory.types import Query
 
 if TYPE_CHECKING:
@@ -155,3 +159,84 @@ def test_settings_are_chosen_by_name() -> None:
 def test_an_unknown_task_is_named() -> None:
     with pytest.raises(UnknownNameError, match="unknown task 'gsm9k'"):
         tasks_by_name(settings(tasks=[{"name": "gsm9k"}]).tasks)
+
+
+# Strategies with templates
+
+
+def _template(number: int) -> ThoughtTemplate:
+    return ThoughtTemplate(
+        f"Note {number}.", f"What is {number} + {number}?", f"It is {2 * number}.",
+        (Source(f"q{number}", "m"),), ("performance",), "extractive", "1", "sums",
+    )  # fmt: skip
+
+
+def _with_bank(folder: Path, *strategies: str) -> Config:
+    write_templates([_template(number) for number in range(8)], folder / TEMPLATES)
+    index_bank(folder, "hashing")
+    model = {"name": "m", "endpoint": "lab", "strategies": strategies}
+    return Config.model_validate(
+        {"endpoints": [ENDPOINT], "models": [model], "think": {"bank": str(folder)}}
+    )
+
+
+def test_strategies_with_templates_are_arms_like_others(tmp_path: Path) -> None:
+    config = _with_bank(tmp_path, "direct", "format", "thought:2", "few-shot:1", "random:1")
+    asked = [Query("q3", "What is 3 + 3?", "sums"), Query("new", "What is 5 + 5 ?", "sums")]
+    prompter = make_prompter(config, config.models)
+    calls = plan_calls(config, config.models, asked, tasks={}, prompter=prompter)
+    told = {(c.query.id, c.arm.strategy): str(c.request.messages[0]["content"]) for c in calls}
+    assert len(told) == 10
+    assert [call.arm.name for call in calls[:3]] == ["m", "m|format", "m|thought:2"]
+    assert told["q3", "thought:2"].count("Note: ") == 2
+    assert told["q3", "few-shot:1"].count("Answer: ") == 1
+    for own, number in (("q3", 3), ("new", 5)):
+        for strategy in ("thought:2", "few-shot:1", "random:1"):
+            block, question, closing = told[own, strategy].rpartition(f"What is {number} + ")
+            assert block.startswith(("Notes on", "Similar questions"))
+            assert f"Note {number}." not in block
+            assert f"What is {number} +" not in block
+            assert told[own, "format"] == question + closing
+    some = plan_calls(
+        config, config.models, asked, tasks={}, strategies=["thought:2"], prompter=prompter
+    )
+    assert [call.key for call in some] == [("q3", "m|thought:2", 0), ("new", "m|thought:2", 0)]
+
+
+def test_a_token_budget_is_a_setting(tmp_path: Path) -> None:
+    config = _with_bank(tmp_path, "thought:5")
+    short = config.model_copy(update={"think": ThinkSection(bank=tmp_path, token_budget=50)})
+    lengths = []
+    for setting in (config, short):
+        prompter = make_prompter(setting, setting.models)
+        (call,) = plan_calls(
+            setting, setting.models, [Query("new", "2?")], tasks={}, prompter=prompter
+        )
+        lengths.append(str(call.request.messages[0]["content"]).count("Note: "))
+    assert lengths[0] == 5
+    assert 1 <= lengths[1] < 5
+
+
+def test_no_bank_is_read_where_no_strategy_needs_it(tmp_path: Path) -> None:
+    model = {"name": "m", "endpoint": "lab", "strategies": ["direct", "format", "thought:3"]}
+    config = Config.model_validate(
+        {"endpoints": [ENDPOINT], "models": [model], "think": {"bank": str(tmp_path / "absent")}}
+    )
+    assert make_prompter(config, config.models, ["direct", "format"]) is None
+    with pytest.raises(ThoughtError, match=r"absent/templates\.jsonl: no such file: build"):
+        make_prompter(config, config.models)
+
+
+def test_a_strategy_that_needs_a_bank_and_has_none() -> None:
+    model = {"name": "m", "endpoint": "lab", "strategies": ["direct", "thought:3"]}
+    config = settings(models=[model])
+    with pytest.raises(ConfigError, match=r"'think\.bank': the strategy 'thought:3' needs a bank"):
+        make_prompter(config, config.models)
+    with pytest.raises(ConfigError, match="'thought:3' needs a prompter"):
+        plan_calls(config, config.models, [Query("a", "A?")], tasks={})
+
+
+def test_tasks_known_by_name_and_by_the_settings(tmp_path: Path) -> None:
+    task = {"name": "mine", "path": str(tmp_path / "x.jsonl"), "metric": "number"}
+    found = known_tasks(settings(tasks=[task]), ["gsm8k", "unheard-of", None])
+    assert set(found) == {"gsm8k", "mine"}

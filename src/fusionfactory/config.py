@@ -21,6 +21,7 @@ __all__ = [
     "EndpointSettings",
     "ModelSettings",
     "TaskSettings",
+    "ThinkSection",
     "read_config",
 ]
 
@@ -29,8 +30,8 @@ CONFIG_NAME = "fusionfactory.toml"
 _STORE_VERBS = ("collect", "score", "judge")
 _THINK_VERBS = {
     "build": {"bank", "writer", "criterion", "source_arm", "budget_usd"},
-    "index": {"bank", "encoder"},
-    "apply": {"bank", "strategy", "token_budget"},
+    "index": {"bank", "encoder", "allow_endpoint"},
+    "apply": {"bank", "strategy", "token_budget", "allow_endpoint"},
     "evaluate": {"bank"},
 }
 _SECRET_FIELDS = {"api_key_env", "base_url"}
@@ -94,19 +95,20 @@ samples = 1
 # budget_usd = 5.0
 
 [think]
-# The folder of the thought templates: `fusionfactory think build` and `index` write it, and the
-# strategies thought:K, few-shot:K and random:K of the models above read it.
+# The folder of thought templates. `think build` and `think index` write it; a model above may have
+# the strategies thought:K, thought-judge:K, few-shot:K and random:K, which show K of it.
 bank = "thoughts"
-# Who writes templates: a model from above, or the extractive writer, which needs none.
-# writer = "gpt-4o-mini"
-# How the best answers are chosen: performance, judge, hybrid.
+# Who writes the templates: a model from above, or extractive, which needs no model.
+writer = "extractive"
+# Which right answers are the best: performance, judge, hybrid. Each has templates of its own.
 criterion = ["performance"]
-# Only templates from the answers of these arms.
+# Only answers of these arms.
 # source_arm = ["gpt-4o-mini", "gpt-4o-mini|think"]
 # budget_usd = 5.0
-# Finds similar questions; see [evaluate].
+# Finds similar questions, as under [evaluate]; an endpoint gets questions only if that is allowed.
 encoder = "text"
-# What `think apply` shows: the K most similar templates, within so many tokens.
+# allow_endpoint = true
+# What `think apply` shows, and how long templates in a prompt, of collect too, may be.
 strategy = "thought:3"
 token_budget = 1000
 
@@ -288,6 +290,7 @@ class ThinkSection(_Section):
     strategy: str | None = None
     token_budget: int | None = Field(default=None, ge=1)
     budget_usd: float | None = Field(default=None, gt=0)
+    allow_endpoint: bool | None = None
 
     def options(self) -> dict[str, dict[str, Any]]:
         """Sub-verb to the options that the section sets."""
@@ -298,7 +301,8 @@ class ThinkSection(_Section):
 
     def prompting(self) -> dict[str, Any]:
         """What `Prompter.load` is told beside the bank."""
-        return self.model_dump(include={"token_budget"}, exclude_none=True)
+        told = self.model_dump(include={"token_budget"}, exclude_none=True)
+        return told | {"network": bool(self.allow_endpoint)}
 
 
 class Config(_Section):
