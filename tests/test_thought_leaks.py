@@ -33,6 +33,7 @@ PASSAGE = Query("q", "Is it legal?\nPassage", "boolq", "reading", "yes", "contai
 DATE = Query("q", "when did it end", "natural_qa", "world", "14 December 1972 UTC", "contains")
 CODE = Query("q", "Add two numbers.", "mbpp", "code", "assert add(1, 2) == 3", "code")
 LITERAL = Query("q", "assert f() == ??", "cruxeval", "cruxeval", "'cifysu'", "em")
+RETURNS = Query("q", "assert f() == ??", "cruxeval", "cruxeval", "False", "em")
 SIGN = Query("q", "which sign", "signs", "own", "<=", "em")
 OPEN = Query("q", "Write a poem.", "poems", "own", None, "judge")
 
@@ -58,6 +59,7 @@ LEAKING = [
     (ALL, "Therefore all of the above.", "answer"),
     (TUBULES, "Recall that the mucus and replaced cells: the layer, its continual replacement of "
               "the lining protects tissue.", "option"),
+    (BANK, "It is not the old library of the town, a mall, or all of the above.", "option"),
     (YEARS, "It took 1250 years.", "option"),
     (NOVEL, "Recall that Gabriel García Márquez wrote it.", "target"),
     (NOVEL, "Recall the band: Beatles.", "target"),
@@ -70,6 +72,7 @@ LEAKING = [
     (CODE, "Write:\ndef add(a, b):\n    return a + b", "answer"),
     (LITERAL, "Drop the prefix, leaving cifysu.", "target"),
     (LITERAL, 'The result is "cify".', "answer"),
+    (RETURNS, "It has an odd letter, so the function returns False.", "answer"),
     (SIGN, "Use the sign <= here.", "target"),
     (OPEN, "The answer is 12.", "answer"),
 ]  # fmt: skip
@@ -97,6 +100,7 @@ CLEAN = [
     (DATE, "Find the event, then give day, month and year."),
     (CODE, "Loop over the list and return the sum in a code block."),
     (LITERAL, "Go through the loop by hand and write the literal, quotes included."),
+    (RETURNS, "Check every letter; the function returns False if one is no letter."),
     (SIGN, "Compare both sides and give the sign."),
     (OPEN, "The result should be vivid. The answer is a poem."),
 ]

@@ -6,7 +6,7 @@ near-duplicate of the question would be answered by copying. Four kinds are foun
 - `answer`: it states an answer at all, right or wrong: "the answer is 12", a filled `\boxed{}`, a
   program for a task of code. "The answer is a single number" and "the answer is (X)" state none.
 - `option`: the right option's letter, in brackets, after "option" or stated, but not in a list of
-  letters (`A, B, C or D`, `(A)-(D)`); or the right option's text.
+  letters (`A, B, C or D`, `(A)-(D)`); or the right option's text; or the texts of all others.
 - `number`: the target's number however it is written, but for numbers of steps and lists, powers
   and indices: 1,200 is 1200.0. In words only where it is large or stated as a result.
 - `target`: an accepted answer, as whole words. Yes, no and words that any note may hold count only
@@ -41,7 +41,8 @@ _RANGE = re.compile(
 )
 _LABEL = re.compile(
     r"(?:^|(?<=\n))[ \t]*(?:[-*]\s*)?(?:step\s*)?\d{1,2}[.):](?=\s)"
-    r"|\b(?:step|part|case|stage)s?\s\d+(?:(?:\s?-\s?|\sand\s|\sto\s)\d+)?|(?<=[\s(])\d[.)](?=\s[A-Z])",
+    r"|\b(?:step|part|case|stage)s?\s\d+(?:(?:\s?-\s?|\sand\s|\sto\s)\d+)?"
+    r"|(?<=[\s(])\d[.)](?=\s[A-Z])",
     re.IGNORECASE,
 )
 _POWER = re.compile(r"(?:\^|\*\*)\s?(?:\{\s?-?\d{1,2}\s?\}|-?\d{1,2}\b)|_(?:\{\d+\}|\d+)")
@@ -66,11 +67,15 @@ _QUOTED = re.compile(
     r"(?<=is )[A-Z][a-z]{2,}\b))"
 )
 _SIDE = re.compile(
-    rf"(?:{_LEAD})\W{{0,6}}(?P<side>yes|no|true|false)\b(?!\W{{0,4}}(?:or|and|nor)\b|\s?/|\s[a-z]+ly\b)"
+    rf"(?:{_LEAD})\W{{0,6}}(?P<side>yes|no|true|false)\b(?!\W{{0,4}}(?:or|and|nor)\b|\s?/"
+    rf"|\s[a-z]+ly\b)"
     r"|\A\W*(?P<first>yes|no|true|false)\b(?=[,.:;]|\Z)(?!\W{0,4}(?:or|and)\b)",
     re.IGNORECASE,
 )
 _CODE = re.compile(r"```\s*\w*\n|^\s*def \w+\(.*\):|^\s*(?:return|import|from) \w+", re.MULTILINE)
+_RETURNED = re.compile(r"\breturn(?:s|ed|ing)?\b[^.;]{0,20}?\b(True|False)\b")
+_CONDITION = re.compile(r"\b(?:if|when|unless|otherwise|whether|until|else|or)\b", re.IGNORECASE)
+_SENTENCE = re.compile(r"(?<=[.;!?])\s+")
 
 
 class Leak(NamedTuple):
@@ -107,6 +112,8 @@ def leaks(text: str, query: Query) -> list[Leak]:
             found.append(Leak(kind, said))
     level = squash(text) if secret.texts else ""
     found += [Leak("target", part) for part in secret.texts if part in level]
+    if secret.others and all(f" {other} " in plain for other in secret.others):
+        found.append(Leak("option", "all other options"))
     stems = set(map(stem, said_words)) if secret.key_words else set()
     found += [Leak(kind, " ".join(sorted(keys & stems))) for kind, keys in secret.key_words
               if len(keys & stems) >= _SHARE * len(keys)]  # fmt: skip
@@ -123,6 +130,14 @@ def _stated(text: str, secret: Secret) -> list[str]:
     for side in _SIDE.finditer(text) if secret.sides else ():
         if SIDES[(side["side"] or side["first"]).lower()] in secret.sides:
             found.append(side.group())
+    if secret.sides:
+        found += [
+            match.group()
+            for sentence in _SENTENCE.split(text)
+            if (match := _RETURNED.search(sentence))
+            and SIDES[match[1].lower()] in secret.sides
+            and not _CONDITION.search(sentence)
+        ]
     for phrase in secret.plain:
         said = r"\W+".join(map(re.escape, phrase))
         pattern = rf"(?:{_LEAD})\W*(?:(?:an?|the)\W+)?{said}\b"

@@ -42,6 +42,8 @@ class Secret:
         numbers: Of the targets and of the right options.
         plain: Words that count only where they are stated as the answer.
         key_words: What a long answer alone says, beside the question.
+        others: Texts of all wrong options in words, where there are several and all have words.
+        hints: Stems of the answers that neither the question nor any note holds, however few.
         code: Whether the answer is a program.
     """
 
@@ -52,6 +54,8 @@ class Secret:
     numbers: tuple[tuple[Kind, Numeral], ...] = ()
     plain: tuple[tuple[str, ...], ...] = ()
     key_words: tuple[tuple[Kind, frozenset[str]], ...] = ()
+    others: tuple[str, ...] = ()
+    hints: frozenset[str] = frozenset()
     code: bool = False
 
 
@@ -70,6 +74,7 @@ def secret_of(query: Query) -> Secret:
     sides = {SIDES[found[0]] for t in targets if len(found := words(t)) == 1 and found[0] in SIDES}
     known = set(map(stem, words(query.text)))
     phrases, numbers, texts, plain, key_words = [], [], [], [], []
+    hints: set[str] = set()
     for target in targets:
         if (found := words(target)) and len(found) == 1 and found[0] in SIDES:
             continue
@@ -83,6 +88,7 @@ def secret_of(query: Query) -> Secret:
         else:
             phrases.append(_without_article(found))
             key_words.append(_key_words(found, known))
+            hints |= _hints(found, known)
     return Secret(
         sides=frozenset(sides),
         phrases=tuple(("target", phrase) for phrase in dict.fromkeys(phrases)),
@@ -90,6 +96,7 @@ def secret_of(query: Query) -> Secret:
         numbers=tuple(("number", number) for number in numbers),
         plain=tuple(plain),
         key_words=tuple(("target", keys) for keys in dict.fromkeys(key_words) if keys),
+        hints=frozenset(hints),
     )
 
 
@@ -105,7 +112,9 @@ def _option_secrets(question: str, letters: frozenset[str]) -> Secret:
     known = set(map(stem, words(question[: first.start()] if first else "")))
     phrases: list[tuple[Kind, tuple[str, ...]]] = []
     key_words: list[tuple[Kind, frozenset[str]]] = []
+    wrong = [" ".join(words(text)) for letter, text in options.items() if letter not in letters]
     numbers, plain = [], []
+    hints: set[str] = set()
     for letter in sorted(letters & options.keys()):
         found = words(options[letter])
         number = _only_number(options[letter])
@@ -115,6 +124,7 @@ def _option_secrets(question: str, letters: frozenset[str]) -> Secret:
             plain.append(_without_article(found))
         else:
             phrases.append(("option", _without_article(found)))
+            hints |= _hints(found, known)
             keys = _key_words(found, known)
             key_words += [("option", keys)] if keys else []
     return Secret(
@@ -123,13 +133,19 @@ def _option_secrets(question: str, letters: frozenset[str]) -> Secret:
         numbers=tuple(("option", number) for number in numbers),
         plain=tuple(plain),
         key_words=tuple(key_words),
+        others=tuple(wrong) if len(wrong) > 1 and all(wrong) else (),
+        hints=frozenset(hints),
     )
 
 
 def _key_words(found: list[str], known: set[str]) -> frozenset[str]:
     """The stems of an answer that neither question nor other notes hold; empty if few are left."""
-    keys = frozenset(map(stem, found)) - known - _COMMON_STEMS
+    keys = _hints(found, known)
     return keys if len(keys) >= _KEY_WORDS else frozenset()
+
+
+def _hints(found: list[str], known: set[str]) -> frozenset[str]:
+    return frozenset(map(stem, found)) - known - _COMMON_STEMS
 
 
 def _only_number(target: str, *, last: bool = False) -> Numeral | None:
