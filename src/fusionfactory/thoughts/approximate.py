@@ -74,6 +74,8 @@ class Graph:
             return np.full((len(queries), 0), _NOBODY, dtype=np.uint64)
         self._index.expansion_search = max(_EXPANSION, 2 * count)
         matches = self._index.search(queries, count)
+        if matches.keys.ndim == 1:  # of one query, whatever the shape of the queries
+            return np.asarray(matches.keys[None])
         there = np.arange(matches.keys.shape[1]) < matches.counts[:, None]
         return np.where(there, matches.keys, _NOBODY)
 
@@ -87,9 +89,13 @@ class Graph:
 
         Raises:
             MissingExtraError: The extra `ann` is absent.
-            ThoughtError: It is of another number of rows or columns.
+            ThoughtError: It cannot be read, or is of another number of rows or columns.
         """
-        index = _usearch().Index.restore(path)
+        try:
+            index = _usearch().Index.restore(path)
+        except (ValueError, RuntimeError) as error:
+            msg = f"cannot be read: {error}"
+            raise ThoughtError(msg, file=path) from error
         if index is None or (len(index), index.ndim) != (rows, columns):
             msg = f"holds no graph of {rows} rows by {columns} columns"
             raise ThoughtError(msg, file=path)

@@ -176,7 +176,7 @@ class _Search:
             few = self._banned.within(slice(start, stop), slice(0, len(self._queries)))
             scores[few.rows, few.queries] = -np.inf
             whole, first = (stop - start) // size, start // size
-            blocks = scores[: whole * size].reshape(whole, size, -1)
+            blocks = scores[: whole * size].reshape(whole, size, scores.shape[1])
             np.max(blocks, axis=1, out=maxima[first : first + whole])
             if whole * size < stop - start:
                 maxima[first + whole] = scores[whole * size :].max(axis=0)
