@@ -17,6 +17,7 @@ from fusionfactory.encoders.hashing import HashingEncoder
 from fusionfactory.store import Store
 from fusionfactory.thoughts.asking import PROMPT_VERSION
 from fusionfactory.thoughts.leaks import leaks
+from fusionfactory.thoughts.merge import merge
 from fusionfactory.thoughts.record import BuildSummary, read_record
 from fusionfactory.thoughts.select import FINALISTS, KEEP, Selection, merged, select
 from fusionfactory.thoughts.template import (
@@ -135,7 +136,7 @@ def build(
         written = Written(tuple(_own(writer, s, tasks or {}) for s in new), 0, ())
     notes += [_template(note, writer.name, version) for note in written.notes if note.text]
     encoder = encoder or HashingEncoder()
-    templates = _distinct(notes, near, encoder)
+    templates = merge(notes, encoder.encode([t.text for t in notes]), threshold=near)
     summary = replace(
         _told(BuildSummary(writer.name, version, len(rows), 0, 0), written),
         unanswered=len(rows) - len({selection.query.id for selection in chosen}),
@@ -150,16 +151,6 @@ def build(
     settings = {"criteria": list(criteria), **choice, "split": split, "only": list(only)}
     record.add({**settings, "near": near}, summary).save(directory)
     return summary
-
-
-def _distinct(
-    notes: list[ThoughtTemplate], near: float, encoder: Encoder
-) -> list[ThoughtTemplate]:
-    try:
-        from fusionfactory.thoughts.merge import merge
-    except ImportError:
-        return list({note.id: note for note in notes}.values())
-    return merge(notes, encoder.encode([t.text for t in notes]), threshold=near)
 
 
 def _lacking(chosen: Sequence[Selection], notes: Sequence[ThoughtTemplate]) -> list[Selection]:
