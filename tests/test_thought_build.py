@@ -278,6 +278,7 @@ def test_what_went_wrong_is_counted(tmp_path: Path) -> None:
 
     done = build(table(6), Summing(answer).writer, tmp_path)
     assert (done.written, done.again, done.leaky, done.unusable, done.failed) == (3, 1, 1, 1, 1)
+    assert done.cut == 0
     assert done.errors == {"500: boom": 1}
     assert done.kinds["target"] == 1
     assert build(table(6), Summing(named).writer, tmp_path, retry_failed=True).written == 1

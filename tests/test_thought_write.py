@@ -79,8 +79,8 @@ def test_the_prompt_shows_question_answers_and_form() -> None:
     assert "yy ... yy" in text
     assert "yy end" in text
     assert len(text) < 2 * 1_000 + 1_500
-    assert text.endswith("End with a number.")
-    assert "form of the final answer in" in text
+    assert "form of the final answer in this kind of question: End with a number." in text
+    assert text.endswith("Do not say what the answer to this question is.")
     assert "form of the final answer in" not in str(messages(selection())[0]["content"])
 
 
@@ -216,6 +216,16 @@ def test_a_leaky_note_is_asked_for_again_and_then_dropped(tmp_path: Path) -> Non
         again = write_notes(store, writer.summariser(), [selection(1), selection(2)])
         assert again.notes == done.notes
     assert len(writer.asked) == 4
+
+
+def test_leaky_sentences_are_left_out_of_a_stubborn_note(tmp_path: Path) -> None:
+    method = "The task is to add two numbers. Line up their digits and add them from the right."
+    writer = Writer(lambda _: f"{method} So the answer is 41. End with the number.")
+    with Store(tmp_path / "w.db") as store:
+        (note,) = write_notes(store, writer.summariser(), [selection(1)]).notes
+        assert note.text == f"{method} End with the number."
+        assert (note.again, note.cut, note.leaks) == (True, True, ())
+    assert len(writer.asked) == 2
 
 
 def test_a_reply_without_a_note_is_told_apart(tmp_path: Path) -> None:

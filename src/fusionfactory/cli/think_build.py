@@ -141,6 +141,7 @@ def _print(where: Console, summary: BuildSummary, bank: Path) -> None:
         "questions without a right answer": summary.unanswered,
         "notes there already": summary.held,
         "notes written anew, for the first gave an answer away": summary.again,
+        "of these without the sentences that still did": summary.cut,
         "near-duplicates merged": summary.merged,
     }
     for text, count in facts.items():

@@ -29,14 +29,14 @@ Study this question and the good answers to it. Then write a note for someone wh
 other questions of the same kind and will never see this one."""
 _WANTED = """\
 Now write the note, in 1 to 4 plain sentences: what kind of question this is, which steps solve \
-such questions, and what form the final answer has. Never say what the answer to this question is. \
-Instead of its names, facts and numbers write "the person", "the passage", "the first number" and \
-so on.
+such questions, and what form the final answer has. Write "the person", "the passage", "the first \
+number" instead of the names, facts and numbers of this question, and do not answer it.
 
 A note on another kind of question, as an example: "The task is to find a total price. List each \
 quantity with its price, multiply each pair, and add up the products. End with the total as a \
 number.\""""
 _FORM = "The form of the final answer in this kind of question:"
+_START = 'Begin with "The task is to". Do not say what the answer to this question is.'
 _AGAIN = """\
 This note gives away what belongs to this one question: {found}. Write it again without that, in \
 1 to 4 plain sentences on the method in general. Reply with the note only."""
@@ -53,7 +53,7 @@ def messages(selection: Selection, instruction: str = "") -> tuple[Message, ...]
 
     Args:
         selection: The question and its best answers; the middle of a long text is left out.
-        instruction: The task's own on the answer's form, with which the note is to end.
+        instruction: The task's own on the answer's form.
     """
     answers = [
         f"Good answer {number}:\n{_cut(outcome.response or '', _ANSWER_CHARACTERS)}"
@@ -61,7 +61,7 @@ def messages(selection: Selection, instruction: str = "") -> tuple[Message, ...]
     ]
     question = f"Question:\n{_cut(selection.query.text, _QUESTION_CHARACTERS)}"
     form = f"{_FORM} {instruction}" if instruction else ""
-    parts = (_TASK, question, *answers, _WANTED, form)
+    parts = (_TASK, question, *answers, _WANTED, form, _START)
     return ({"role": "user", "content": "\n\n".join(part for part in parts if part)},)
 
 

@@ -200,6 +200,7 @@ def _told(summary: BuildSummary, written: Written) -> BuildSummary:
         summary,
         written=sum(bool(note.text) for note in notes),
         again=sum(note.again and bool(note.text) for note in notes),
+        cut=sum(note.cut for note in notes),
         leaky=sum(bool(note.leaks) for note in notes),
         kinds=dict(Counter(kind for note in notes for kind in {x.kind for x in note.leaks})),
         unusable=sum(not (note.text or note.leaks or note.error) for note in notes),

@@ -34,6 +34,7 @@ class BuildSummary:
         held: Selections whose notes the bank held already.
         written: Notes added to the bank.
         again: Those of them that were asked for twice, for the first gave something away.
+        cut: Those of them from which sentences that still gave something away are left out.
         leaky: Notes dropped because they gave their question's answer away.
         kinds: What the dropped notes gave away, kind to notes; a note may count under several.
         unusable: Replies or answers in which there was no note.
@@ -56,6 +57,7 @@ class BuildSummary:
     held: int
     written: int = 0
     again: int = 0
+    cut: int = 0
     leaky: int = 0
     kinds: Mapping[str, int] = field(default_factory=dict)
     unusable: int = 0

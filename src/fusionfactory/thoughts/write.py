@@ -2,7 +2,8 @@
 
 It is asked through the collector, into a store of its own, so a run that was killed goes on where
 it stopped, and what notes cost is on record. A note that gives its question's answer away is asked
-for once more, with word of what gave it away, and dropped if that does not help.
+for once more, with word of what gave it away. If that does not help, the sentences that do so are
+left out, and a note of which too little remains is dropped.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from fusionfactory.clients import ChatRequest
 from fusionfactory.collect import ArmCall, collect, interleaved
 from fusionfactory.thoughts.asking import PROMPT_VERSION, messages, messages_again
 from fusionfactory.thoughts.leaks import leaks
-from fusionfactory.thoughts.tidy import tidy
+from fusionfactory.thoughts.tidy import sentences, tidy
 from fusionfactory.types import Arm, Query
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ __all__ = ["Note", "Summariser", "Written", "write_notes"]
 
 _PARAMS: Mapping[str, Any] = {"temperature": 0, "max_tokens": 160}
 _CUT_OFF = "length"
+_LEAST_CHARACTERS = 60
+"""Of a note whose leaky sentences are left out; less says no more than what is asked."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class Note:
         text: The note; empty where there is none to use.
         leaks: What the last text gave away, for which it was dropped.
         again: Whether it was asked for twice.
+        cut: Whether leaky sentences are left out of it.
         error: What the call said that failed.
     """
 
@@ -93,6 +97,7 @@ class Note:
     text: str = ""
     leaks: tuple[Leak, ...] = ()
     again: bool = False
+    cut: bool = False
     error: str | None = None
 
 
@@ -197,4 +202,14 @@ def _note(selection: Selection, reply: Outcome | None, *, again: bool = False) -
         return Note(selection, again=again, error=reply.error)
     text = tidy(reply.response or "", cut_off=reply.finish_reason == _CUT_OFF)
     found = tuple(leaks(text, selection.query))
+    if found and again:
+        kept = _innocent(text, selection.query)
+        if kept:
+            return Note(selection, kept, again=True, cut=True)
     return Note(selection, "" if found else text, found, again)
+
+
+def _innocent(text: str, query: Query) -> str:
+    """The note without the sentences that give something away; empty if that does not do."""
+    kept = " ".join(part for part in sentences(text) if not leaks(part, query))
+    return "" if len(kept) < _LEAST_CHARACTERS or leaks(kept, query) else kept
