@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from fusionfactory.cli.output import json_option, write_json
 from fusionfactory.errors import FormatError
 from fusionfactory.report import check_path, write_report
+from fusionfactory.report.thoughts_document import is_thoughts
 
 __all__ = ["command"]
 
 
 @click.command("report", epilog="Example: fusionfactory report evaluation.json --out report.html")
 @click.argument("evaluation", type=click.Path(path_type=Path))
+@click.option("--thoughts", type=click.Path(path_type=Path),
+              help="JSON of `think evaluate`, for a section on thought templates.")  # fmt: skip
 @click.option("--out", default="report.html", show_default=True, type=click.Path(path_type=Path),
               help="File to write: .html, .md or .json.")  # fmt: skip
 @json_option
-def command(evaluation: Path, out: Path, json_path: str | None) -> None:
-    """Turns EVALUATION, the JSON that `evaluate --json` wrote, into a report."""
+def command(evaluation: Path, thoughts: Path | None, out: Path, json_path: str | None) -> None:
+    """Turns EVALUATION, the JSON of `evaluate` or `think evaluate`, into a report."""
     check_path(out)
-    try:
-        content = json.loads(evaluation.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        msg = "no such file"
-        raise FormatError(msg, file=evaluation) from None
-    except (OSError, ValueError) as error:
-        raise FormatError(str(error), file=evaluation) from None
+    content = _read(evaluation)
+    if thoughts is not None:
+        if not isinstance(content, dict) or is_thoughts(content):
+            msg = "--thoughts adds to an evaluation of routers: give the JSON of `evaluate` first"
+            raise FormatError(msg, file=evaluation)
+        content["thoughts"] = _read(thoughts)
     write_report(content, out)
     if json_path:
         write_json({"written": str(out)}, json_path)
     if json_path != "-":
         click.echo(f"wrote {out}")
+
+
+def _read(path: Path) -> Any:  # noqa: ANN401  any JSON value
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = "no such file"
+        raise FormatError(msg, file=path) from None
+    except (OSError, ValueError) as error:
+        raise FormatError(str(error), file=path) from None

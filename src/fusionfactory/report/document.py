@@ -1,43 +1,24 @@
-"""What a report is made of: `Evaluation.to_json()`, read back and checked.
-
-Unknown keys are ignored, NaN and infinities become None, and anything else unexpected is a
-`FormatError` that names its key.
-"""
+"""What a report is made of: `Evaluation.to_json()`, read back and checked."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from fusionfactory.errors import FormatError
 from fusionfactory.leaderboard import BASELINE_ROWS
+from fusionfactory.report.parts import STRICT, Count, Number, Point, checked
+from fusionfactory.report.thoughts_document import ThoughtsDocument  # noqa: TC001  pydantic reads it
 
-__all__ = ["ArmFacts", "Details", "Document", "Point", "Row", "TableFacts", "TaskFacts", "read"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-
-_LARGEST = 10**12
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401  whatever stands in the file
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) > _LARGEST:
-        msg = "is out of range"
-        raise ValueError(msg)
-    return value
-
-
-Number: TypeAlias = Annotated[float | None, BeforeValidator(_finite)]
-Count: TypeAlias = Annotated[int | None, BeforeValidator(_finite)]
-Point: TypeAlias = tuple[float, float]
+__all__ = ["ArmFacts", "Details", "Document", "Row", "TableFacts", "TaskFacts", "read"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    model_config = STRICT
 
 
 class Row(_Part):
@@ -160,6 +141,7 @@ class Document(_Part):
     scenarios: dict[str, list[Row]]
     skipped: dict[str, str] = {}
     details: Details = Details()
+    thoughts: ThoughtsDocument | None = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> Document:
@@ -219,19 +201,7 @@ def read(evaluation: Mapping[str, Any]) -> Document:
     Raises:
         FormatError: It is malformed; the message names the key.
     """
-    if not isinstance(evaluation, Mapping):
-        msg = f"an evaluation is a JSON object, got {type(evaluation).__name__}"
-        raise FormatError(msg)
-    try:
-        return Document.model_validate(dict(evaluation))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        reason = str(first["msg"]).removeprefix("Value error, ")
-        value = (
-            "" if first["type"] in {"missing", "value_error"} else f", got {_short(first['input'])}"
-        )
-        msg = f"{reason}{value}; is this what `evaluate --json` wrote?"
-        raise FormatError(msg, field=_path(first["loc"]) or None) from None
+    return checked(Document, evaluation, "evaluate --json")
 
 
 def _pair(values: list[float | None] | None) -> Point | None:
@@ -245,13 +215,3 @@ def _matrix(rows: list[Any], shape: tuple[int, int], name: str) -> None:
         widths = sorted({len(row) for row in rows})
         msg = f"{name} has {len(rows)} rows of {widths} values, expected {shape[0]} of {shape[1]}"
         raise ValueError(msg)
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return path.removeprefix(".")
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -6,7 +6,7 @@ from math import floor, log10
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fusionfactory.report.document import Point
+    from fusionfactory.report.parts import Point
 
 __all__ = [
     "MISSING",

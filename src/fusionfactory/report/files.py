@@ -11,6 +11,7 @@ from fusionfactory.errors import ConfigError
 from fusionfactory.report.document import read
 from fusionfactory.report.markdown import render_markdown
 from fusionfactory.report.page import render_html
+from fusionfactory.report.thoughts_document import is_thoughts, read_thoughts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +25,7 @@ def render_json(evaluation: Mapping[str, Any]) -> str:
     Raises:
         FormatError: The evaluation is malformed; the message names the key.
     """
-    read(evaluation)
+    (read_thoughts if is_thoughts(evaluation) else read)(evaluation)
     plain = json.loads(json.dumps(dict(evaluation)), parse_constant=lambda _: None)
     return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -48,7 +49,7 @@ def write_report(evaluation: Mapping[str, Any], path: str | Path) -> None:
     """Writes a report, all or nothing.
 
     Args:
-        evaluation: `Evaluation.to_json()`.
+        evaluation: `Evaluation.to_json()`, or what `think evaluate --json` wrote.
         path: Ends in .html, .md or .json.
 
     Raises:

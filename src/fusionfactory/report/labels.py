@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusionfactory.report.document import Point
+    from fusionfactory.report.parts import Point
     from fusionfactory.types import FloatArray
 
 __all__ = ["Anchor", "Placed", "dense", "place", "shorten", "spread", "text_width"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from fusionfactory.report.audit import facts
@@ -22,42 +20,47 @@ from fusionfactory.report.figures import (
 )
 from fusionfactory.report.findings import audit_notes, collapses, headline, notes, sentence
 from fusionfactory.report.heatmap import best_per_task, task_name
+from fusionfactory.report.marked import SIGNS, Raw, escaped, notes_list, table
 from fusionfactory.report.pareto import arm_order, undominated
-from fusionfactory.report.protocol import BASELINES, PROTOCOL
+from fusionfactory.report.protocol import BASELINES, PROTOCOL, THOUGHTS_TITLE, TITLE
 from fusionfactory.report.shares import shown_routers
 from fusionfactory.report.summary import summary_rows
+from fusionfactory.report.thoughts_document import is_thoughts, read_thoughts
+from fusionfactory.report.thoughts_markdown import thought_blocks, thoughts_markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from fusionfactory.report.findings import Note
+    from collections.abc import Mapping
 
 __all__ = ["render_markdown"]
 
-_SPECIAL = re.compile(r"([\\`*\[\]|~#!])|(?<![^\W_])(_)|(_)(?![^\W_])")
-_SIGNS = {"ok": "✓", "info": "Note:", "warn": "**Warning:**"}
 
-
-def render_markdown(evaluation: Mapping[str, Any], *, title: str = "Routing report") -> str:
+def render_markdown(evaluation: Mapping[str, Any], *, title: str = "") -> str:
     """GitHub-flavoured Markdown.
 
     Args:
-        evaluation: `Evaluation.to_json()`.
-        title: Of the first heading.
+        evaluation: `Evaluation.to_json()`, or what `think evaluate --json` wrote.
+        title: Of the first heading; empty for the usual one.
 
     Raises:
         FormatError: The evaluation is malformed; the message names the key.
     """
+    if is_thoughts(evaluation):
+        return thoughts_markdown(read_thoughts(evaluation), title or THOUGHTS_TITLE)
     document = read(evaluation)
     head, *rows = summary_rows(document)
-    blocks = [f"# {_escape(title)}", *map(_escape, headline(document)), _table(head, rows)]
-    blocks.append(_notes(notes(document)))
+    blocks = [f"# {escaped(title or TITLE)}", *map(escaped, headline(document)), table(head, rows)]
+    blocks.append(notes_list(notes(document)))
     blocks.append("## Leaderboard")
     for name, board in document.scenarios.items():
         if board:
-            blocks += [f"### {_escape(name)}", _leaderboard(document, name)]
+            blocks += [f"### {escaped(name)}", _leaderboard(document, name)]
     blocks += [*_arms(document), *_tasks(document), *_shares(document), *_calibration(document)]
-    blocks += ["## Coverage and leak audit", _notes(audit_notes(document)), _audit(document)]
+    blocks += thought_blocks(document.thoughts)
+    blocks += [
+        "## Coverage and leak audit",
+        notes_list(audit_notes(document)),
+        _audit(document),
+    ]
     blocks += ["## How to read this", PROTOCOL, _meanings(document)]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -85,7 +88,7 @@ def _leaderboard(document: Document, scenario: str) -> str:
             *(c.text(row) for c in others),
         ]
         rows.append(cells)
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _gain(document: Document, scenario: str, row: Row) -> str:
@@ -107,7 +110,7 @@ def _arms(document: Document) -> list[str]:
         beaten = "no" if column in front else ("yes" if arm.cost_usd is not None else MISSING)
         rows.append([arm.name, decimal(arm.quality), usd(arm.cost_usd), *prices, beaten, remark])
     head = ["Arm", "Quality", "USD per 1,000", "USD per million in", "out", "Beaten in both", ""]
-    return ["## Cost and quality of the arms", _table(head, rows)]
+    return ["## Cost and quality of the arms", table(head, rows)]
 
 
 def _tasks(document: Document) -> list[str]:
@@ -119,7 +122,7 @@ def _tasks(document: Document) -> list[str]:
     rows = []
     for task, values, top in zip(details.tasks, details.task_quality, best, strict=True):
         cells = [
-            _Raw(f"**{decimal(values[a], 2)}**") if a in top else decimal(values[a], 2)
+            Raw(f"**{decimal(values[a], 2)}**") if a in top else decimal(values[a], 2)
             for a in order
         ]
         rows.append([task_name(task.name), count(task.queries), *cells])
@@ -127,7 +130,7 @@ def _tasks(document: Document) -> list[str]:
     return [
         "## Quality of every arm on every task",
         "The best of each task is bold.",
-        _table(head, rows),
+        table(head, rows),
     ]
 
 
@@ -142,9 +145,9 @@ def _shares(document: Document) -> list[str]:
         for router, counts in totals.items()
     ]
     head = ["Router", *(document.details.arms[arm].name for arm in used)]
-    warnings = "\n".join(f"- {_SIGNS['warn']} {_escape(sentence(c))}" for c in collapses(document))
-    text = f"Test queries in the scenario {_escape(document.first)}."
-    return ["## Who gets what", text, warnings, _table(head, rows)]
+    warnings = "\n".join(f"- {SIGNS['warn']} {escaped(sentence(c))}" for c in collapses(document))
+    text = f"Test queries in the scenario {escaped(document.first)}."
+    return ["## Who gets what", text, warnings, table(head, rows)]
 
 
 def _calibration(document: Document) -> list[str]:
@@ -153,39 +156,17 @@ def _calibration(document: Document) -> list[str]:
     if not rows:
         return []
     text = "Mean distance of expected and observed quality over every arm on every test query."
-    return ["## Calibration", text, _table(["Router", "Mean gap"], rows)]
+    return ["## Calibration", text, table(["Router", "Mean gap"], rows)]
 
 
 def _audit(document: Document) -> str:
     rows = [list(row) for row in facts(document)]
     for name, share in document.table.coverage.items():
         rows.append([f"Coverage of {name}", percent(share)])
-    return _table(["Fact", "Value"], rows)
+    return table(["Fact", "Value"], rows)
 
 
 def _meanings(document: Document) -> str:
-    lines = [f"- **{_escape(c.heading)}**: {_escape(c.meaning)}" for c in columns_of(document)]
-    lines += [f"- **{_escape(name)}**: {_escape(meaning)}" for name, meaning in BASELINES.items()]
+    lines = [f"- **{escaped(c.heading)}**: {escaped(c.meaning)}" for c in columns_of(document)]
+    lines += [f"- **{escaped(name)}**: {escaped(meaning)}" for name, meaning in BASELINES.items()]
     return "\n".join(lines)
-
-
-def _notes(remarks: Iterable[Note]) -> str:
-    return "\n".join(f"- {_SIGNS[note.kind]} {_escape(note.text)}" for note in remarks)
-
-
-class _Raw(str):
-    """A cell that is Markdown already."""
-
-    __slots__ = ()
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    rule = [":---", *("---:" for _ in head[1:])]
-    lines = [[_escape(cell) for cell in head], rule]
-    lines += [[cell if isinstance(cell, _Raw) else _escape(cell) for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _escape(text: str) -> str:
-    flat = escape(" ".join(text.split()), quote=False)
-    return _SPECIAL.sub(lambda match: "\\" + match.group(), flat)

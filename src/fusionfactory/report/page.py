@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from hashlib import sha256
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from fusionfactory.report.arms import arm_table, quality_ranking
@@ -17,10 +14,13 @@ from fusionfactory.report.heatmap import heat_map
 from fusionfactory.report.markup import Markup, join, tag
 from fusionfactory.report.pareto import has_costs, pareto_plots
 from fusionfactory.report.plotting import Series, swatch
-from fusionfactory.report.protocol import BASELINES, PROTOCOL
+from fusionfactory.report.protocol import BASELINES, PROTOCOL, THOUGHTS_TITLE, TITLE
 from fusionfactory.report.shares import shown_routers, who_gets_what
+from fusionfactory.report.shell import Section, whole_page
 from fusionfactory.report.standings import standings
 from fusionfactory.report.summary import summary_rows
+from fusionfactory.report.thoughts import thought_sections, thoughts_page
+from fusionfactory.report.thoughts_document import is_thoughts, read_thoughts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,61 +37,30 @@ _PARETO_CAPTION = (
 _NO_DETAILS = "The evaluation carries no details for this chart."
 
 
-def render_html(evaluation: Mapping[str, Any], *, title: str = "Routing report") -> str:
+def render_html(evaluation: Mapping[str, Any], *, title: str = "") -> str:
     """One self-contained HTML file.
 
     Args:
-        evaluation: `Evaluation.to_json()`.
-        title: Of the page.
+        evaluation: `Evaluation.to_json()`, or what `think evaluate --json` wrote.
+        title: Of the page; empty for the usual one.
 
     Raises:
         FormatError: The evaluation is malformed; the message names the key.
     """
+    if is_thoughts(evaluation):
+        return thoughts_page(read_thoughts(evaluation), title or THOUGHTS_TITLE)
     document = read(evaluation)
-    script = _asset("page.js")
     sections = [
-        ("leaderboard", "Leaderboard", standings(document)),
-        ("pareto", "Cost and quality", _pareto(document)),
-        ("tasks", "Quality of every arm on every task", _tasks(document)),
-        ("shares", "Who gets what", _shares(document)),
-        ("calibration", "Calibration", _calibration(document)),
-        ("audit", "Coverage and leak audit", audit(document)),
-        ("reading", "How to read this", _reading(document)),
+        Section("leaderboard", "Leaderboard", standings(document)),
+        Section("pareto", "Cost and quality", _pareto(document)),
+        Section("tasks", "Quality of every arm on every task", _tasks(document)),
+        Section("shares", "Who gets what", _shares(document)),
+        Section("calibration", "Calibration", _calibration(document)),
+        *thought_sections(document.thoughts),
+        Section("audit", "Coverage and leak audit", audit(document)),
+        Section("reading", "How to read this", _reading(document)),
     ]
-    links = (tag("a", name, href=f"#{key}") for key, name, _ in sections)
-    body = tag(
-        "body",
-        tag(
-            "header",
-            tag("h1", title),
-            _headline(document),
-            tag("nav", *links, aria_label="Sections"),
-        ),
-        tag(
-            "main",
-            *(tag("section", tag("h2", n), part, id=k, class_="part") for k, n, part in sections),
-        ),
-        tag("script", Markup(script)),
-    )
-    return f"<!doctype html>\n{tag('html', _head(title, script), body, lang='en')}\n"
-
-
-def _head(title: str, script: str) -> Markup:
-    digest = b64encode(sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    return tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name_="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", Markup(_asset("style.css"))),
-    )
-
-
-def _asset(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return whole_page(title or TITLE, _headline(document), sections)
 
 
 def _headline(document: Document) -> Markup:

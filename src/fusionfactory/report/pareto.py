@@ -15,7 +15,8 @@ from fusionfactory.report.scales import LOG_ABOVE, TINY, Scale
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusionfactory.report.document import ArmFacts, Document, Point
+    from fusionfactory.report.document import ArmFacts, Document
+    from fusionfactory.report.parts import Point
 
 __all__ = ["arm_order", "has_costs", "pareto_plots", "undominated"]
 

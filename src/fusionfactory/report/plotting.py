@@ -12,7 +12,7 @@ from fusionfactory.report.markup import Markup, join, tag
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fusionfactory.report.document import Point
+    from fusionfactory.report.parts import Point
     from fusionfactory.report.scales import Scale
 
 __all__ = ["COLOURS", "STAR", "Frame", "Series", "axes", "line", "mark", "swatch", "text"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["BASELINES", "PROTOCOL"]
+__all__ = ["BASELINES", "PROTOCOL", "THOUGHTS_TITLE", "TITLE"]
+
+TITLE = "Routing report"
+THOUGHTS_TITLE = "Thought templates report"
 
 PROTOCOL = (
     "Queries are split at random, by seed, into a train and a test side; a near-duplicate stays on "

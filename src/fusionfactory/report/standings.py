@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from statistics import median
 from typing import TYPE_CHECKING
 
 from fusionfactory.report.columns import Column, columns_of, verdict_words
 from fusionfactory.report.figures import decimal, interval, points
 from fusionfactory.report.markup import Markup, join, tag
-from fusionfactory.report.scales import Scale
+from fusionfactory.report.whiskers import whisker, whisker_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusionfactory.report.document import Document, Row
+    from fusionfactory.report.scales import Scale
 
 __all__ = ["standings"]
 
-_WIDTH, _HEIGHT = 110.0, 22.0
-_OUTLIER = 4.0
 _GAIN = "vs best single, points"
 _GAIN_MEANING = (
     "Quality minus the best single arm's on the same queries, in points of .01: the dot is the "
@@ -133,51 +131,12 @@ def _difference(row: Row, gain: float | None, scale: Scale) -> Markup:
     pair = row.interval
     size = f"{points(gain)} " if gain is not None else ""
     raw = gain if gain is not None else (None if pair is None else (pair[0] + pair[1]) / 2)
-    drawing = None if pair is None else _whisker(pair, gain, scale)
+    drawing = None if pair is None else whisker(pair, gain, scale)
     numbers = tag("span", tag("b", size), interval(pair), class_="figure")
     return tag("td", drawing, numbers, data_value=_raw(raw), class_="gain")
 
 
-def _whisker(pair: tuple[float, float], gain: float | None, scale: Scale) -> Markup:
-    middle = _HEIGHT / 2
-    low, high = (min(max(value, scale.low), scale.high) for value in pair)
-    parts = [tag("line", x1=scale(0), x2=scale(0), y1=0, y2=_HEIGHT, class_="null")]
-    if pair[1] < scale.low or pair[0] > scale.high:
-        x = scale.start if pair[1] < scale.low else scale.end
-        inward = 7 if pair[1] < scale.low else -7
-        base = x + inward
-        tip = f"{x:.1f},{middle:g} {base:.1f},{middle - 5:g} {base:.1f},{middle + 5:g}"
-        parts.append(tag("polygon", points=tip, class_="beyond"))
-    else:
-        parts.append(
-            tag("line", x1=scale(low), x2=scale(high), y1=middle, y2=middle, class_="whisker")
-        )
-        for value in pair:
-            if scale.holds(value):
-                x = scale(value)
-                parts.append(
-                    tag("line", x1=x, x2=x, y1=middle - 4, y2=middle + 4, class_="whisker")
-                )
-        if gain is not None and scale.holds(gain):
-            parts.append(tag("circle", cx=scale(gain), cy=middle, r=3.6, class_="dot"))
-    view = f"0 0 {_WIDTH:g} {_HEIGHT:g}"
-    return tag(
-        "svg",
-        *parts,
-        class_="whiskers",
-        viewBox=view,
-        width=_WIDTH,
-        height=_HEIGHT,
-        aria_hidden="true",
-    )
-
-
 def _scale(document: Document, scenario: str) -> Scale:
-    """Wide enough for the routers; what is far beyond them becomes an arrow at the edge."""
     rows = document.routers(scenario) or document.scenarios[scenario]
     pairs = [row.interval for row in rows if row.interval and row.interval != (0.0, 0.0)]
-    if not pairs:
-        return Scale(-0.01, 0.01, 6, _WIDTH - 6)
-    usual = _OUTLIER * median(max(map(abs, pair)) for pair in pairs)
-    ends = [0.0, *(end for pair in pairs if max(map(abs, pair)) <= usual for end in pair)]
-    return Scale.around(ends, 6, _WIDTH - 6, pad=0.08)
+    return whisker_scale(pairs)

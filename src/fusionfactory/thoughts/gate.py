@@ -201,7 +201,7 @@ class Gate:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            msg = "no such file: fit a gate first, by `fusionfactory think evaluate --gate FILE`"
+            msg = "no such file: fit a gate first, by `fusionfactory think evaluate --gates FOLDER`"
             raise ThoughtError(msg, file=path) from None
         except (OSError, ValueError) as error:
             raise ThoughtError(str(error), file=path) from None
