@@ -19,7 +19,7 @@ GRAPH = "index.usearch"
 """Name of the graph's file in a bank's directory."""
 
 _NUMBERS = "bf16"
-_CONNECTIVITY = 16
+_CONNECTIVITY = 32
 _EXPANSION = 128
 _NOBODY = np.iinfo(np.uint64).max
 

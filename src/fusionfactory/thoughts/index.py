@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["LEAST_CONFIDENCE", "Neighbours", "ThoughtIndex"]
 
 LEAST_CONFIDENCE = 0.5
-"""Share of the votes that the predicted task must have to be searched alone, unless told."""
+"""Share of the votes that the predicted task must exceed to be searched alone, unless told."""
 
 _FILES = SealedState("index", 1, ThoughtError)
 _ENCODER = "encoder."
@@ -169,7 +169,7 @@ class ThoughtIndex:
                 the query's 10 nearest templates over all, weighed by their cosines.
             exclude: Per query the rows that it may not find; they have no vote either.
             over_all: Whether to search all templates, whatever the task.
-            least_confidence: A predicted task of a lower confidence is not searched alone.
+            least_confidence: What a predicted task's confidence must exceed to be searched alone.
 
         Raises:
             ThoughtError: The shapes do not fit, a number is not finite, k is below 1, or an

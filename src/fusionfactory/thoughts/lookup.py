@@ -82,7 +82,7 @@ class Lookup:
 
         Args:
             tasks: A name per query; None, or one without a row, is predicted.
-            least: Confidence below which a prediction is not used.
+            least: Confidence that a prediction must exceed to be used.
         """
         known = self._shelf.task_numbers
         numbers = np.array([known.get(task or "", -1) for task in tasks], dtype=np.int64)
@@ -109,8 +109,7 @@ class Lookup:
         share = np.full(len(who), np.nan)
         np.divide(votes.max(axis=1), total, out=share, where=total > 0)
         self._confidence[who] = share
-        agreed = (share >= least) & (share > 0)
-        return np.where(agreed, votes.argmax(axis=1), -1)
+        return np.where(share > max(least, 0.0), votes.argmax(axis=1), -1)
 
     def _nearest(self, who: IntArray, part: slice, k: int) -> tuple[IntArray, FloatArray]:
         queries = self._queries[who]
@@ -127,7 +126,8 @@ class Lookup:
 
     def _roundabout(self, part: slice) -> bool:
         """Whether the graph is asked: over all, and in a task too large to compare row by row."""
-        return part == self._shelf.everything or part.stop - part.start > EXACT_ROWS
+        size = part.stop - part.start
+        return size > EXACT_ROWS or 0 < size == len(self._shelf)
 
     def _through_graph(
         self, who: IntArray, queries: FloatArray, part: slice, k: int
@@ -135,8 +135,8 @@ class Lookup:
         assert self._graph is not None  # noqa: S101  asked by `_nearest`
         banned = self._banned.within(self._shelf.everything, who)
         most = int(np.bincount(banned.queries, minlength=1).max())
-        share = (part.stop - part.start) / len(self._shelf)
-        count = min(int((k + most + _SPARE) / share), len(self._shelf))
+        wanted = (k + most + _SPARE) * len(self._shelf) // (part.stop - part.start)
+        count = min(wanted, len(self._shelf))
         rows = self._shelf.find(self._graph.search(queries, count))
         rows = np.where((rows >= part.start) & (rows < part.stop), rows, -1)
         return ranked(self._shelf.rows, queries, rows, k, self._shelf.rank, banned)
