@@ -34,14 +34,23 @@ def page() -> str:
     top = click.Context(
         cli, info_name="fusionfactory", terminal_width=WIDTH, help_option_names=["-h", "--help"]
     )
-    parts = [HEAD, _block(cli.get_help(top))]
-    for verb in cli.list_commands(top):
-        command = cli.get_command(top, verb)
+    parts = [HEAD, _block(cli.get_help(top)), *_sections(cli, top, 2)]
+    return "\n".join(parts)
+
+
+def _sections(group: click.Group, parent: click.Context, level: int) -> list[str]:
+    """A heading and the help of every verb of a group, and of the verbs below it."""
+    parts = []
+    for verb in group.list_commands(parent):
+        command = group.get_command(parent, verb)
         if command is None:
             continue
-        context = click.Context(command, info_name=verb, parent=top)
-        parts += [f"## {verb}\n", _block(command.get_help(context))]
-    return "\n".join(parts)
+        context = click.Context(command, info_name=verb, parent=parent)
+        path = context.command_path.removeprefix("fusionfactory ")
+        parts += [f"{'#' * level} {path}\n", _block(command.get_help(context))]
+        if isinstance(command, click.Group):
+            parts += _sections(command, context, level + 1)
+    return parts
 
 
 def _block(text: str) -> str:

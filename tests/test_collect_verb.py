@@ -9,6 +9,7 @@ import pytest
 
 from fusionfactory.cli import main
 from fusionfactory.store import Store
+from fusionfactory.thoughts.template import TEMPLATES, Source, ThoughtTemplate, write_templates
 from fusionfactory.types import Arm, Outcome, Query
 
 if TYPE_CHECKING:
@@ -82,3 +83,24 @@ def test_a_run_in_which_every_call_failed_has_failed(
     assert "cannot be reached" in said
     with Store(folder / "runs.db") as store:
         assert store.failures() == {"m": 3}
+
+
+def test_arms_with_templates(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    strategies = '["direct", "format", "thought:2"]'
+    text = SETTINGS.replace('["direct", "think"]', strategies) + '[think]\nbank = "bank"\n'
+    (folder / "fusionfactory.toml").write_text(text)
+    assert planned(capsys, "--strategy", "format")["calls"] == 10
+    with pytest.raises(SystemExit) as done:
+        main(["collect", "--dry-run", "--strategy", "thought:2"])
+    assert done.value.code == 2
+    assert "bank/templates.jsonl: no such file: build templates" in capsys.readouterr().err
+    (folder / "bank").mkdir()
+    note = ThoughtTemplate(
+        "Add.", "What is 3 + 4?", "7", (Source("q", "m"),), ("performance",), "w", "1", "own"
+    )
+    write_templates([note], folder / "bank" / TEMPLATES)
+    main(["think", "index", "--encoder", "hashing"])
+    capsys.readouterr()
+    assert planned(capsys, "--train", "2", "--test", "1") == {
+        "questions": 3, "arms": 3, "calls": 9, "held": 0
+    }  # fmt: skip

@@ -64,14 +64,17 @@ def test_settings_in_the_documentation_are_settings() -> None:
 
 
 def test_commands_in_the_documentation_exist() -> None:
-    """Every `fusionfactory VERB --flag` of a shell block is a verb with that flag."""
+    """Every `fusionfactory VERB [VERB] --flag` of a shell block is a verb with that flag."""
     lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.splitlines()]
     found = [re.search(r"\bfusionfactory (?:--config \S+ )?([a-z]+)(.*)", line) for line in lines]
     for match in filter(None, found):
-        command = cli.get_command(click.Context(cli), match[1])
+        command, rest = cli.get_command(click.Context(cli), match[1]), match[2]
+        if isinstance(command, click.Group):
+            verb, _, rest = rest.strip().partition(" ")
+            command, rest = command.get_command(click.Context(command), verb), f" {rest}"
         assert command is not None, match[0]
         known = {flag for option in command.params for flag in option.opts}
-        assert set(re.findall(r"(?<= )--[a-z-]+", match[2].partition("#")[0])) <= known, match[0]
+        assert set(re.findall(r"(?<= )--[a-z-]+", rest.partition("#")[0])) <= known, match[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

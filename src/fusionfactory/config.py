@@ -32,7 +32,7 @@ _THINK_VERBS = {
     "build": {"bank", "writer", "criterion", "source_arm", "budget_usd"},
     "index": {"bank", "encoder", "allow_endpoint"},
     "apply": {"bank", "strategy", "token_budget", "allow_endpoint"},
-    "evaluate": {"bank"},
+    "evaluate": {"bank", "allow_endpoint"},
 }
 _SECRET_FIELDS = {"api_key_env", "base_url"}
 

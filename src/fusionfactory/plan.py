@@ -81,7 +81,8 @@ def known_tasks(config: Config, names: Iterable[str | None]) -> dict[str, Task]:
         ConfigError, UnknownNameError: As `tasks_by_name`.
     """
     known = set(TASKS.names())
-    found = {name: make_task(name) for name in names if name in known and name is not None}
+    asked = dict.fromkeys(names)
+    found = {name: make_task(name) for name in asked if name is not None and name in known}
     return found | tasks_by_name(config.tasks)
 
 

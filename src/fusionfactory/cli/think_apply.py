@@ -60,8 +60,9 @@ def command(
 ) -> None:
     """Prints each question's messages with templates from the bank, as one JSON object per line.
 
-    Questions are arguments, or lines on standard input: JSON objects with "query" or "messages",
-    perhaps with "id" and "task". A conversation keeps all its messages and their fields.
+    Questions are arguments, or lines on standard input: JSON objects with "query", "text" or
+    "messages", perhaps with "id" and "task". A conversation keeps all its messages and their
+    fields.
     """
     from fusionfactory.plan import known_tasks
     from fusionfactory.thoughts.prompter import Block, Prompter

@@ -12,12 +12,9 @@ from fusionfactory.cli.calls import call_progress
 from fusionfactory.cli.output import about, console, json_option, read_table, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from rich.console import Console
 
     from fusionfactory.config import Config
-    from fusionfactory.tasks import Task
     from fusionfactory.thoughts.build import TextWriter
     from fusionfactory.thoughts.record import BuildSummary
     from fusionfactory.thoughts.write import Summariser
@@ -77,6 +74,7 @@ def command(
 
     Goes on where an earlier build stopped: what the bank holds is not written, or paid, again.
     """
+    from fusionfactory.plan import known_tasks
     from fusionfactory.thoughts.build import build
 
     by = _writer(config, writer)
@@ -86,7 +84,7 @@ def command(
         summary = build(
             table, by, bank, criteria=criterion, source_arms=source_arm, keep=keep,
             min_quality=min_quality, seed=seed, split=None if split == "all" else split,
-            only=task, tasks=_tasks(config, set(table.tasks.tolist())), near=near,
+            only=task, tasks=known_tasks(config, table.tasks.tolist()), near=near,
             budget_usd=budget_usd, retry_failed=retry_failed, progress=progress,
         )  # fmt: skip
     if json_path:
@@ -116,16 +114,6 @@ def _writer(config: Config, name: str) -> Summariser | TextWriter:
         endpoint=endpoint,
         params=model.params,
     )
-
-
-def _tasks(config: Config, names: Iterable[str]) -> dict[str, Task]:
-    """The tasks of the settings, and of the table those that are known by name."""
-    from fusionfactory.plan import tasks_by_name
-    from fusionfactory.tasks import TASKS, make_task
-
-    known = set(TASKS.names())
-    found = {name: make_task(name) for name in names if name in known}
-    return {**found, **tasks_by_name(config.tasks)}
 
 
 def _print(where: Console, summary: BuildSummary, bank: Path) -> None:

@@ -37,7 +37,7 @@ class _Verbs(click.Group):
 @click.group(
     "think",
     cls=_Verbs,
-    epilog="Example: fusionfactory think build --writer extractive --bank thoughts",
+    epilog="Example: fusionfactory think build --store runs.db --bank thoughts",
 )
 def command() -> None:
     """Turns the best past answers into thought templates, and puts them where they help.

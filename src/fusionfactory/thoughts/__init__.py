@@ -2,4 +2,40 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from fusionfactory.thoughts.extractive import ExtractiveWriter
+from fusionfactory.thoughts.finder import Found
+from fusionfactory.thoughts.gate import Gate
+from fusionfactory.thoughts.index import ThoughtIndex
+from fusionfactory.thoughts.indexing import Indexed, index_bank
+from fusionfactory.thoughts.leaks import Leak
+from fusionfactory.thoughts.lookup import Neighbours
+from fusionfactory.thoughts.prompter import Prompter
+from fusionfactory.thoughts.select import Selection
+from fusionfactory.thoughts.strategy import Strategy, parse_strategy
+from fusionfactory.thoughts.template import (
+    CRITERIA,
+    Source,
+    ThoughtTemplate,
+    read_templates,
+    write_templates,
+)
+
+__all__ = [
+    "CRITERIA",
+    "ExtractiveWriter",
+    "Found",
+    "Gate",
+    "Indexed",
+    "Leak",
+    "Neighbours",
+    "Prompter",
+    "Selection",
+    "Source",
+    "Strategy",
+    "ThoughtIndex",
+    "ThoughtTemplate",
+    "index_bank",
+    "parse_strategy",
+    "read_templates",
+    "write_templates",
+]
