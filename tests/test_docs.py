@@ -70,11 +70,11 @@ def test_commands_in_the_documentation_exist() -> None:
     for match in filter(None, found):
         command, rest = cli.get_command(click.Context(cli), match[1]), match[2]
         if isinstance(command, click.Group):
-            verb, _, rest = rest.strip().partition(" ")
-            command, rest = command.get_command(click.Context(command), verb), f" {rest}"
+            name, _, rest = rest.strip().partition(" ")
+            command = command.get_command(click.Context(command), name)
         assert command is not None, match[0]
         known = {flag for option in command.params for flag in option.opts}
-        assert set(re.findall(r"(?<= )--[a-z-]+", rest.partition("#")[0])) <= known, match[0]
+        assert set(re.findall(r"(?<= )--[a-z-]+", f" {rest.partition('#')[0]}")) <= known, match[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
