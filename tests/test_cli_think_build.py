@@ -165,7 +165,7 @@ def test_a_table_will_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     (["--writer", "nobody"], "no model 'nobody' in the settings; known: pen"),
     (["--criterion", "judge"], "the criterion 'judge' needs a judge's scores"),
     (["--criterion", "length"], "'length' is not one of"),
-    (["--source-arm", "x"], "field 'source_arms': no arm 'x' in the table"),
+    (["--source-arm", "x"], "runs.db, field 'source_arms': no arm 'x' in the table"),
     (["--task", "x"], "field 'task': no query of the task 'x' in the table"),
     (["--store", "none.parquet"], "none.parquet: no such file"),
 ])  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +81,7 @@ def command(
     by = _writer(config, writer)
     table = read_table(store)
     where = console(json_path)
-    with about(store), call_progress() as progress:
+    with _about(store), call_progress() as progress:
         summary = build(
             table, by, bank, criteria=criterion, source_arms=source_arm, keep=keep,
             min_quality=min_quality, seed=seed, split=None if split == "all" else split,
@@ -93,6 +94,17 @@ def command(
     nothing = summary.failed and not summary.written
     if summary.stopped or nothing:
         raise click.exceptions.Exit(_STOPPED)
+
+
+@contextmanager
+def _about(source: str) -> Iterator[None]:
+    """Names the table in errors about what it holds."""
+    try:
+        yield
+    except ThoughtError as error:
+        if error.file is not None:
+            raise
+        raise ThoughtError(error.message, file=source, row=error.row, field=error.field) from None
 
 
 def _writer(config: Config, name: str) -> Summariser | TextWriter:
