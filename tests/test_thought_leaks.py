@@ -34,6 +34,7 @@ DATE = Query("q", "when did it end", "natural_qa", "world", "14 December 1972 UT
 CODE = Query("q", "Add two numbers.", "mbpp", "code", "assert add(1, 2) == 3", "code")
 LITERAL = Query("q", "assert f() == ??", "cruxeval", "cruxeval", "'cifysu'", "em")
 RETURNS = Query("q", "assert f() == ??", "cruxeval", "cruxeval", "False", "em")
+NOTHING = Query("q", "assert f() == ??", "cruxeval", "cruxeval", "{}", "em")
 SIGN = Query("q", "which sign", "signs", "own", "<=", "em")
 OPEN = Query("q", "Write a poem.", "poems", "own", None, "judge")
 
@@ -73,6 +74,7 @@ LEAKING = [
     (LITERAL, "Drop the prefix, leaving cifysu.", "target"),
     (LITERAL, 'The result is "cify".', "answer"),
     (RETURNS, "It has an odd letter, so the function returns False.", "answer"),
+    (NOTHING, "Every key goes; return an empty dictionary.", "answer"),
     (SIGN, "Use the sign <= here.", "target"),
     (OPEN, "The answer is 12.", "answer"),
 ]  # fmt: skip
@@ -101,6 +103,7 @@ CLEAN = [
     (CODE, "Loop over the list and return the sum in a code block."),
     (LITERAL, "Go through the loop by hand and write the literal, quotes included."),
     (RETURNS, "Check every letter; the function returns False if one is no letter."),
+    (NOTHING, "Go through the keys; if the input is empty, nothing happens."),
     (SIGN, "Compare both sides and give the sign."),
     (OPEN, "The result should be vivid. The answer is a poem."),
 ]

@@ -40,6 +40,7 @@ _HINTED = 1 / 3
 _ASKED = {"rule": 0.6, "fact": 0.5}
 _DOES = 0.4
 _SUBJECT = 16
+_PREFIX = 6
 _WORTH = {"rule": 1.2, "advice": 1.0, "fact": 0.6}
 _WORKING_WORDS = (
     "add apply cancel combine compare complete convert cross count differentiate distribute divide "
@@ -108,8 +109,9 @@ class ExtractiveWriter:
         if len(advice) < _ENOUGH_STEPS and responses:
             told += _sketched(query, responses[0], metric)
         told = [part for part in told if not leaks(part, query)]
-        tracing = metric != "code" and particulars.program and len(advice) < _ENOUGH_STEPS
-        return [*told, approach(query.text, metric)] if tracing or not told else told
+        tracing = metric != "code" and particulars.program
+        thin = len(advice) < _ENOUGH_STEPS and (tracing or (len(told) == 1 and not facts))
+        return [*told, approach(query.text, metric)] if thin or not told else told
 
 
 def _says_little(step: Step) -> bool:
@@ -169,11 +171,11 @@ def _chosen(
     for place, text in enumerate(texts):
         others = vocabularies[:place] + vocabularies[place + 1 :]
         ranked = [
-            (_value(step, content, others), content, step)
+            (_value(step, content, others), step)
             for step in steps(text, particulars)
             if not gives_away.hint(step, content := _content(step.text))
         ]
-        ranked.sort(key=lambda found: (-found[0], found[2].place))
+        ranked.sort(key=lambda found: (-found[0], found[1].place))
         total, advice, facts = _picked(ranked, query)
         if total > best[0]:
             best = (total, advice, facts)
@@ -190,39 +192,43 @@ class _Hints:
         self.strict = metric not in {"number", "math", "code"}
 
     def hint(self, step: Step, content: frozenset[str]) -> bool:
-        """Whether a fact says what the question asks, or much of what only the answer says.
+        """Whether a step says what the question asks, or much of what only the answer says.
 
         Where answers are words, a sentence about the subject is easily the answer in other words.
+        Where they are numbers, a fact retells the question.
         """
-        if not content:
+        if not content or self._hinted(step.text.lower()):
             return True
-        if self.hints and len(self.hints & set(map(stem, step.text.lower().split()))) >= max(
-            1, _HINTED * len(self.hints)
-        ):
-            return True
-        if step.kind == "advice" or not self.strict:
+        if step.kind == "advice":
             return False
-        if step.kind == "fact" and not self.asked.isdisjoint(_content(step.text[:_SUBJECT])):
+        if step.kind == "fact" and (not self.strict or self._on_subject(step.text)):
             return True
-        return len(content & self.asked) > _ASKED[step.kind] * len(content)
+        return self.strict and len(content & self.asked) > _ASKED[step.kind] * len(content)
+
+    def _on_subject(self, text: str) -> bool:
+        return text.startswith("The ") or not self.asked.isdisjoint(_content(text[:_SUBJECT]))
+
+    def _hinted(self, text: str) -> bool:
+        said = {stem(word)[:_PREFIX] for word in text.split()}
+        count = sum(hint[:_PREFIX] in said for hint in self.hints)
+        return bool(self.hints) and count >= max(1.0, _HINTED * len(self.hints))
 
 
-def _picked(
-    ranked: list[tuple[float, frozenset[str], Step]], query: Query
-) -> tuple[float, list[Step], list[Step]]:
+def _picked(ranked: list[tuple[float, Step]], query: Query) -> tuple[float, list[Step], list[Step]]:
     """The best steps that do not repeat each other and give nothing away, and their value."""
     advice: list[Step] = []
     facts: list[Step] = []
     taken: list[frozenset[str]] = []
     total = 0.0
-    for value, content, step in ranked:
+    for value, step in ranked:
         group, most = (advice, _MOST_STEPS) if step.kind == "advice" else (facts, _MOST_FACTS)
-        if len(group) >= most or any(_overlap(content, other) > _REPEATS for other in taken):
+        said = frozenset(_WORD.findall(step.text.lower()))
+        if len(group) >= most or any(_overlap(said, other) > _REPEATS for other in taken):
             continue
         if leaks(step.text, query):
             continue
         group.append(step)
-        taken.append(content)
+        taken.append(said)
         total += value
     advice.sort(key=_place)
     facts.sort(key=_place)
@@ -250,4 +256,4 @@ def _content(text: str) -> frozenset[str]:
 
 
 def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
-    return len(one & other) / min(len(one), len(other)) if one and other else 1.0
+    return len(one & other) / max(len(one | other), 1)

@@ -74,6 +74,10 @@ _SIDE = re.compile(
 )
 _CODE = re.compile(r"```\s*\w*\n|^\s*def \w+\(.*\):|^\s*(?:return|import|from) \w+", re.MULTILINE)
 _RETURNED = re.compile(r"\breturn(?:s|ed|ing)?\b[^.;]{0,20}?\b(True|False)\b")
+_EMPTY = re.compile(
+    r"\b(?:returns?|returned|is|be|are|leaves|leaving|an)\b[^.;]{0,30}?\bempty(?: \w+)?",
+    re.IGNORECASE,
+)
 _CONDITION = re.compile(r"\b(?:if|when|unless|otherwise|whether|until|else|or)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.;!?])\s+")
 
@@ -130,20 +134,28 @@ def _stated(text: str, secret: Secret) -> list[str]:
     for side in _SIDE.finditer(text) if secret.sides else ():
         if SIDES[(side["side"] or side["first"]).lower()] in secret.sides:
             found.append(side.group())
-    if secret.sides:
-        found += [
-            match.group()
-            for sentence in _SENTENCE.split(text)
-            if (match := _RETURNED.search(sentence))
-            and SIDES[match[1].lower()] in secret.sides
-            and not _CONDITION.search(sentence)
-        ]
+    if secret.sides or secret.empty:
+        found += _returned(text, secret)
     for phrase in secret.plain:
         said = r"\W+".join(map(re.escape, phrase))
         pattern = rf"(?:{_LEAD})\W*(?:(?:an?|the)\W+)?{said}\b"
         match = re.search(pattern, text, re.IGNORECASE) if phrase else None
         found += [match.group()] if match else []
     found += ["a program"] if secret.code and _CODE.search(text) else []
+    return found
+
+
+def _returned(text: str, secret: Secret) -> list[str]:
+    """Where a program is said to return the answer, not only under a condition."""
+    found = []
+    for sentence in _SENTENCE.split(text):
+        if _CONDITION.search(sentence):
+            continue
+        side = _RETURNED.search(sentence)
+        if side and SIDES[side[1].lower()] in secret.sides:
+            found.append(side.group())
+        empty = _EMPTY.search(sentence) if secret.empty else None
+        found += [empty.group()] if empty else []
     return found
 
 

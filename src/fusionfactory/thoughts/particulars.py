@@ -21,7 +21,7 @@ FIGURE = re.compile(
 _CONSTANTS = frozenset((0, 1, 2, 3, 4, 7, 10, 12, 24, 60, 90, 100, 180, 360, 365, 1000))
 """Numbers that stand in rules."""
 _WORDS_OF_PROGRAMS = frozenset(("True", "False", "None", "Python"))
-_PRONOUN = re.compile(r"\b(?:he|she|his|her|him|hers)\b")
+_PRONOUN = re.compile(r"\b(?:he|she|his|her|him|hers)\b", re.IGNORECASE)
 _TITLE = re.compile(r"\b[A-Z][a-z]{2,}\b(?=['’]s\b|\s[a-z]|[,.])")
 _ACTS = re.compile(
     r"\s(?:has|had|is|was|and|can|will|does|did|gets?|got|spent|bought|made|went|gave|took|sold|ate"
@@ -46,7 +46,9 @@ _PARTICULAR = re.compile(
     r"|json"
     r"|as shown|the (?:question|problem|statement|passage|text) (?:is|asks|states|says|mentions"
     r"|provides|describes|implies|suggests)|as follows|sorry|please|hope|step[- ]by[- ]step"
-    r"|these steps|following|how to solve|solve (?:the|this) (?:problem|question)|plan to|here's"
+    r"|(?:the|this) problem|with (?:this|the) input|various factors|this information"
+    r"|how the function|these steps|following"
+    r"|how to solve|solve (?:the|this) (?:problem|question)|plan to|here's"
     r"|according to|we (?:have|get|know|see|are|were)|(?:i|you) (?:am|are|will|know)|i['’]ll"
     r"|in the end"
     r"|(?:most |more |less |un)?likely|probably|perhaps|approximately|the (?:final|entire"
@@ -55,7 +57,7 @@ _PARTICULAR = re.compile(
     r"|let)\b",
     re.IGNORECASE,
 )
-_LITERAL = re.compile(r"\$[^$]*[A-Z]{2}|[\"“”]|(?<!\w)['‘][^'’]*['’](?!\w)|\[[^\]]*\]|`")
+_LITERAL = re.compile(r"\$[^$]*[A-Z]{2}|[\"“”]|(?<!\w)['‘]|\[[^\]]*\]|`")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ Kind: TypeAlias = Literal["answer", "option", "number", "target"]
 SIDES = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 """The words of the two sides of a question of yes or no."""
 
+_EMPTY = frozenset(("''", '""', "[]", "{}", "()", "set()"))
 _LETTERS = "ABCDEFGHIJ"
 _SHORT = 3
 _KEY_WORDS = 3
@@ -44,6 +45,7 @@ class Secret:
         key_words: What a long answer alone says, beside the question.
         others: Texts of all wrong options in words, where there are several and all have words.
         hints: Stems of the answers that neither the question nor any note holds, however few.
+        empty: Whether the answer is an empty literal, such as `[]`.
         code: Whether the answer is a program.
     """
 
@@ -56,6 +58,7 @@ class Secret:
     key_words: tuple[tuple[Kind, frozenset[str]], ...] = ()
     others: tuple[str, ...] = ()
     hints: frozenset[str] = frozenset()
+    empty: bool = False
     code: bool = False
 
 
@@ -97,6 +100,7 @@ def secret_of(query: Query) -> Secret:
         plain=tuple(plain),
         key_words=tuple(("target", keys) for keys in dict.fromkeys(key_words) if keys),
         hints=frozenset(hints),
+        empty=any(target.strip() in _EMPTY for target in targets),
     )
 
 

@@ -46,6 +46,8 @@ _FORMULA = re.compile(
     r"([^=\n,;:$?]{3,70}?)(?=\s*(?:=|\n|[,;$?]|\.(?:\s|$)|$| where\b))"
 )
 _SYMBOL = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z]\w*")
+_PROSE = re.compile(r"\\[()\[\]]|\b(?:into|and|is|are|for|from|when|if|so|gives?|we|text)\b")
+_AMOUNT = re.compile(r"\d[\d.]*\s+[A-Za-z]")
 _DIGITS = re.compile(r"(?<![A-Za-z_^\d.])\d[\d.,]*")
 _FORMULA_NUMBERS = frozenset(("1", "2", "3", "4", "100", "1/2"))
 _OPERATOR = re.compile(r"[-+*/^×·÷]|\\frac|\\cdot|\\times|\\sqrt")
@@ -57,7 +59,7 @@ _FIGURE = re.compile(r"\d")
 _EQUATION = re.compile(
     r"\b(?:solve for|value of [a-z]\b|find [a-z]\b|satisfies)[^?]*=", re.IGNORECASE
 )
-_ARITHMETIC = re.compile(r"\d\)*\s*[-+*/×÷]\s*\(*-?\d")
+_ARITHMETIC = re.compile(r"^[^$\\]*\d\)*\s*[-+*/×÷]\s*\(*-?\d")
 _DEFINED = re.compile(r"^def (\w+)\(", re.MULTILINE)
 _WRONG = re.compile(
     r"\b(?:not|except|false|incorrect|wrong|least|untrue)\b(?=[^.?]*\?|[^.?\n]*:|[^.?\n]*$)", re.I
@@ -101,17 +103,23 @@ def operations(text: str) -> str:
 
 
 def formulas(text: str) -> list[str]:
-    """The formulas in letters that a solution states, "P = V^2 / R", at most two, each once."""
+    """The formulas in letters that a solution states, "P = V^2 / R", at most two."""
     found: dict[str, None] = {}
     for match in _FORMULA.finditer(text[:_READ]):
-        left, right = (side.strip(" $*\\()") if n == 0 else side.strip(" $*\\")
-                       for n, side in enumerate((match[1], match[2])))  # fmt: skip
-        symbols = set(_SYMBOL.findall(right))
-        known = all(numeral in _FORMULA_NUMBERS for numeral in _DIGITS.findall(right))
-        whole = right.count("(") == right.count(")") and right.count("{") == right.count("}")
-        if len(symbols) > 1 and known and whole and _OPERATOR.search(right) and left:
+        left, right = match[1].strip(" $*()"), match[2].strip(" $*").rstrip("\\ ")
+        if left and _is_formula(right):
             found.setdefault(f"{left} = {right}", None)
     return list(found)[:2]
+
+
+def _is_formula(right: str) -> bool:
+    """Whether the right side of an equation is made of at least two symbols and no figures."""
+    if _PROSE.search(right):
+        return False
+    known = set(_DIGITS.findall(right)) <= _FORMULA_NUMBERS
+    whole = all(right.count(a) == right.count(b) for a, b in ("()", "{}", "[]"))
+    symbols = len(set(_SYMBOL.findall(right))) > 1 and _OPERATOR.search(right) is not None
+    return known and whole and symbols and not _AMOUNT.match(right)
 
 
 def programming(response: str) -> str:
@@ -172,7 +180,7 @@ def _of_options(question: str) -> str:
 def _of_numbers(question: str) -> str:
     if _EQUATION.search(question):
         return "Isolate the unknown: do the same on both sides, then put the value in as a check."
-    if _ARITHMETIC.search(question):
+    if len(question) < _PASSAGE and _ARITHMETIC.search(question):
         return (
             "Work one operation at a time, products and quotients before sums, and check the last "
             "digit."

@@ -63,9 +63,10 @@ _INSIDE = re.compile(
     re.IGNORECASE,
 )
 _GERUND = re.compile(rf"^(\w+ing)\b(.*?)(,\s*(?:{_WE}|this|it|the)\b.*|:.*)?$", re.IGNORECASE)
+_AND_GERUND = re.compile(r"\band (\w+ing)\b")
 _SAYS = re.compile(
     r"\b(?:is|are|was|were|can|could|would|may|might|will|has|have|does|means|leads|gives|results?"
-    r"|helps?|involves?|requires?|allows?|makes?)\b"
+    r"|needs?|helps?|involves?|requires?|allows?|makes?)\b"
 )
 _PROGRAM = re.compile(
     r"^(?:otherwise, )?(?:(?:the|this)\s+(?:given\s+|python\s+)?(?:function|code|program|method"
@@ -101,15 +102,19 @@ _DANGLING = re.compile(
     r"(?:[\s,]+(?:of|to|by|from|with|at|in|on|for|and|or|the|a|an|is|are|was|were|be|as|than|that"
     r"|which|if|when|where|so|we|you|get|equals?|have|has|each|per|into|its|their|our|between|not"
     r"|using|cost|costs|first|last|next|value|equation|expression|integers?|numbers?|terms?|points?"
-    rf"|function|called|named|before|after|only|modified|input|output|triangle|triangles|base"
+    rf"|function|called|named|before|after|under|additional|every|about|both|given|only|modified"
+    rf"|input"
+    rf"|output|triangle|triangles|base"
     rf"|point|lines?|side|sides|there|because|since|only|such|(?<=to ){_PURPOSE_VERB}))+$",
     re.IGNORECASE,
 )
 _VAGUE = re.compile(
-    r"^(?:it|this|that|these|those|he|she|they|his|her|their|there|which|but|because|such|both|all"
+    r"^(?:if (?:it|this|that|they|so)|it|this|that|these|those|he|she|they|his|her|their|there"
+    r"|which|but|because|such|both|all"
     r"|each|however|of|for example|e\.g\.|so|yes|no|not|as|or|otherwise|in (?!general)|given that"
     r"|instead|since|additionally|moreover|furthermore|although|while"
-    r"|the (?:first|second|third|function|code|output|input|result|passage|speaker|author|text"
+    r"|the (?:first|second|third|function|code|output|input|result|argument|passage|speaker"
+    r"|author|text"
     r"|scenario|context|description|sentence)|here|thus)\b",
     re.IGNORECASE,
 )
@@ -163,8 +168,12 @@ def _segments(text: str) -> Iterator[str]:
         bare = _MARK.sub("", line).strip()
         heading = _HEADING.match(bare)
         if heading:
-            topic = _TOPIC.fullmatch(heading[1]) and not _is_verb(_told(heading[1], program=False))
-            yield f"work out the {_lowered(heading[1])}" if topic else heading[1]
+            topic = _TOPIC.fullmatch(heading[1]) and not (
+                _is_verb(_told(heading[1], program=False)) or _SAYS.search(heading[1])
+            )
+            yield (
+                f"work out the {_lowered(heading[1]).removeprefix('the ')}" if topic else heading[1]
+            )
             bare = bare[heading.end() :]
         bare = _EMPHASIS.sub("", bare).strip()
         if bare:
@@ -185,7 +194,7 @@ def _step(segment: str, place: int, particulars: Particulars) -> Step | None:
     rule = _RULE.search(text) is not None
     if _VAGUE.match(text) or not _fits(text, _FEWEST_OF_FACTS, _MOST_WORDS):
         return None
-    if particulars.tied(_lowered(text), formula=rule):
+    if particulars.tied(text, formula=rule):
         return None
     return Step(text[0].upper() + text[1:], place, "rule" if rule else "fact")
 
@@ -227,8 +236,12 @@ def _told(text: str, *, program: bool) -> str:
         return text[:1] + _CHAINED.sub(_plain_verb, text[1:])
     gerund = _GERUND.match(text)
     if gerund and gerund[1].lower() in GERUNDS and (gerund[3] or not _SAYS.search(gerund[2])):
-        return GERUNDS[gerund[1].lower()] + gerund[2]
+        return GERUNDS[gerund[1].lower()] + _AND_GERUND.sub(_base, gerund[2])
     return _INSIDE.sub(lambda m: "" if m[1].lower() in VERBS else m.group(), text)
+
+
+def _base(match: re.Match[str]) -> str:
+    return f"and {GERUNDS.get(match[1], match[1])}"
 
 
 def _plain_verb(match: re.Match[str]) -> str:
