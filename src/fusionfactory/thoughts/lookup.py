@@ -126,7 +126,7 @@ class Lookup:
 
     def _roundabout(self, part: slice) -> bool:
         """Whether the graph is asked: over all, and in a task too large to compare row by row."""
-        size = part.stop - part.start
+        size: int = part.stop - part.start
         return size > EXACT_ROWS or 0 < size == len(self._shelf)
 
     def _through_graph(

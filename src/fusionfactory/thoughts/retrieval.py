@@ -80,16 +80,18 @@ def retrieval_quality(
     *,
     k: int = 3,
     bank: BoolArray | None = None,
+    within_task: bool = False,
     draws: int = 1000,
     seed: int = 0,
 ) -> RetrievalQuality:
-    """Measures the neighbours over all tasks; a query's near-duplicates are none of them.
+    """Measures the neighbours of every query; its near-duplicates are none of them.
 
     Args:
         table: n queries with outcomes.
         vectors: (n, d) embeddings of their texts.
         k: Neighbours of each query.
         bank: (n,) which queries may be found, for the others; None for all, for each other.
+        within_task: Whether the neighbours are the nearest of the query's own task.
         draws: Resamples of the intervals, over groups of near-duplicates.
         seed: Of the resamples and of the random neighbours.
 
@@ -107,11 +109,11 @@ def retrieval_quality(
         msg = f"{len(asked)} queries ask and {len(found_in)} can be found: give some of both"
         raise ThoughtError(msg, field="bank")
     groups, rng = table.groups(), np.random.default_rng(seed)
-    near, similarity = _nearest(rows, asked, found_in, groups, k)
-    anywhere = _random(asked, np.zeros(len(table), dtype=np.int64), found_in, groups, k, rng)
-    tasks = np.unique(table.tasks, return_inverse=True)[1]
-    within = _random(asked, tasks, found_in, groups, k, rng)
-    sums = [_Sums(table, asked, found) for found in (near, anywhere, within)]
+    one, tasks = np.zeros(len(table), dtype=int), np.unique(table.tasks, return_inverse=True)[1]
+    pools = _Pools(asked, found_in, groups)
+    near, similarity = pools.nearest(tasks if within_task else one, rows, k)
+    drawn = [pools.random(kinds, k, rng) for kinds in (one, tasks)]
+    sums = [_Sums(table, asked, found) for found in (near, *drawn)]
     resample = _weights(groups[asked], draws, rng)
     contrasts = {
         name: _contrast([getattr(one, name) for one in sums], *resample)
@@ -121,35 +123,47 @@ def retrieval_quality(
     return RetrievalQuality(len(asked), len(found_in), k, middle, **contrasts)
 
 
-def _nearest(
-    rows: FloatArray, asked: IntArray, found_in: IntArray, groups: IntArray, k: int
-) -> tuple[IntArray, FloatArray]:
-    order = found_in[np.argsort(groups[found_in], kind="stable")]
-    low, high = (np.searchsorted(groups[order], groups[asked], side=s) for s in ("left", "right"))
-    own = [np.arange(a, b) for a, b in zip(low, high, strict=True)]
-    found, similarity = nearest(rows[order], rows[asked], k, order, bans(own))
-    return np.where(found >= 0, order[found], -1), similarity
+@dataclass(frozen=True, slots=True)
+class _Pools:
+    """Who asks, who can be found, and (n,) groups of near-duplicates, which never find each other.
 
+    Kinds are (n,) numbers: a query finds those of its own kind.
+    """
 
-def _random(
-    asked: IntArray,
-    kinds: IntArray,
-    found_in: IntArray,
-    groups: IntArray,
-    k: int,
-    rng: np.random.Generator,
-) -> IntArray:
-    """(q, k) random rows of the query's kind and not of its group; -1 where none is drawn."""
-    order = found_in[np.argsort(kinds[found_in], kind="stable")]
-    low, high = (np.searchsorted(kinds[order], kinds[asked], side=s) for s in ("left", "right"))
-    found = np.full((len(asked), k), -1, dtype=np.int64)
-    for _ in range(_REDRAWS):
-        missing = (found < 0) & (high > low)[:, None]
-        who, column = np.nonzero(missing)
-        drawn = order[rng.integers(low[who], high[who])]
-        fits = groups[drawn] != groups[asked[who]]
-        found[who[fits], column[fits]] = drawn[fits]
-    return found
+    asked: IntArray
+    found_in: IntArray
+    groups: IntArray
+
+    def nearest(self, kinds: IntArray, rows: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+        found = np.full((len(self.asked), k), -1, dtype=np.int64)
+        similarity = np.full((len(self.asked), k), np.nan)
+        for kind in np.unique(kinds[self.asked]).tolist():
+            who = np.flatnonzero(kinds[self.asked] == kind)
+            pool = self.found_in[kinds[self.found_in] == kind]
+            pool = pool[np.argsort(self.groups[pool], kind="stable")]
+            low, high = self._range(self.groups, pool, who)
+            own = [np.arange(a, b) for a, b in zip(low, high, strict=True)]
+            at, similarity[who] = nearest(rows[pool], rows[self.asked[who]], k, pool, bans(own))
+            found[who] = np.where(at >= 0, pool[at], -1) if len(pool) else -1
+        return found, similarity
+
+    def random(self, kinds: IntArray, k: int, rng: np.random.Generator) -> IntArray:
+        """(q, k) random rows, with replacement; -1 where none is drawn."""
+        pool = self.found_in[np.argsort(kinds[self.found_in], kind="stable")]
+        low, high = self._range(kinds, pool, np.arange(len(self.asked)))
+        found = np.full((len(self.asked), k), -1, dtype=np.int64)
+        for _ in range(_REDRAWS):
+            who, column = np.nonzero((found < 0) & (high > low)[:, None])
+            drawn = pool[rng.integers(low[who], high[who])]
+            fits = self.groups[drawn] != self.groups[self.asked[who]]
+            found[who[fits], column[fits]] = drawn[fits]
+        return found
+
+    def _range(self, numbers: IntArray, pool: IntArray, who: IntArray) -> tuple[IntArray, IntArray]:
+        """Where those of a query's own number begin and end in a pool sorted by it."""
+        own = numbers[self.asked[who]]
+        low, high = (np.searchsorted(numbers[pool], own, side=s) for s in ("left", "right"))
+        return low, high
 
 
 class _Sums:
