@@ -79,8 +79,7 @@ def test_the_prompt_shows_question_answers_and_form() -> None:
     assert "yy ... yy" in text
     assert "yy end" in text
     assert len(text) < 2 * 1_000 + 1_500
-    assert "form of the final answer in this kind of question: End with a number." in text
-    assert text.endswith("Do not say what the answer to this question is.")
+    assert text.endswith("form of the final answer in this kind of question: End with a number.")
     assert "form of the final answer in" not in str(messages(selection())[0]["content"])
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fusionfactory.cli.calls import call_progress
-from fusionfactory.cli.output import about, console, json_option, read_table, write_json
+from fusionfactory.cli.output import console, json_option, read_table, write_json
+from fusionfactory.errors import ThoughtError
 
 if TYPE_CHECKING:
     from rich.console import Console

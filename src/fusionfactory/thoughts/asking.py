@@ -24,19 +24,13 @@ _ANSWER_CHARACTERS = 1_000
 _GAP = " ... "
 _SHOWN_CHARACTERS = 60
 
-_TASK = """\
-Study this question and the good answers to it. Then write a note for someone who has to solve \
-other questions of the same kind and will never see this one."""
+_TASK = "Here is a question with good answers to it."
 _WANTED = """\
-Now write the note, in 1 to 4 plain sentences: what kind of question this is, which steps solve \
-such questions, and what form the final answer has. Write "the person", "the passage", "the first \
-number" instead of the names, facts and numbers of this question, and do not answer it.
-
-A note on another kind of question, as an example: "The task is to find a total price. List each \
-quantity with its price, multiply each pair, and add up the products. End with the total as a \
-number.\""""
+How does one solve questions of this kind? Give advice, in 2 to 4 plain sentences, to someone who \
+has to answer another question of the same kind: what kind of question it is, which steps lead to \
+the answer, and what form the final answer has. The advice must fit every such question, so leave \
+out the names, facts and numbers of this one, and do not say what its answer is."""
 _FORM = "The form of the final answer in this kind of question:"
-_START = 'Begin with "The task is to". Do not say what the answer to this question is.'
 _AGAIN = """\
 This note gives away what belongs to this one question: {found}. Write it again without that, in \
 1 to 4 plain sentences on the method in general. Reply with the note only."""
@@ -61,7 +55,7 @@ def messages(selection: Selection, instruction: str = "") -> tuple[Message, ...]
     ]
     question = f"Question:\n{_cut(selection.query.text, _QUESTION_CHARACTERS)}"
     form = f"{_FORM} {instruction}" if instruction else ""
-    parts = (_TASK, question, *answers, _WANTED, form, _START)
+    parts = (_TASK, question, *answers, _WANTED, form)
     return ({"role": "user", "content": "\n\n".join(part for part in parts if part)},)
 
 
