@@ -14,6 +14,8 @@ from fusionfactory.cli.output import console, json_option, read_table, write_jso
 from fusionfactory.errors import ThoughtError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
     from fusionfactory.config import Config
@@ -118,7 +120,6 @@ def _writer(config: Config, name: str) -> Summariser | TextWriter:
 
     (model,) = choose("model", config.models, [name])
     endpoint = endpoint_name(model)
-    make_clients(config, [model])
     return Summariser(
         model=model.model or model.name,
         client=lambda: make_clients(config, [model])[endpoint],
