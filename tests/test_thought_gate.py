@@ -242,6 +242,16 @@ def test_no_threshold_where_similarity_tells_nothing() -> None:
     assert not any(rule.near for gate in found for rule in gate.rules.values())
 
 
+def test_no_threshold_for_unknown_tasks() -> None:
+    """Where similarity tells tasks apart it must not decide for one that was never seen."""
+    table = gated_table({"thought:3": (0.4, -0.4, 0.4, -0.4)}, train=200)
+    helped = np.isin(table.tasks, ["sums", "texts"])
+    similarity = np.where(helped, 0.9, 0.1) + np.linspace(0, 0.05, len(table))
+    gate = fitted(table, similarity=similarity)
+    assert gate.other.near is None
+    assert gate.decide(["never seen", "sums"], np.array([0.9, 0.9])) == ["direct", "thought:3"]
+
+
 def test_no_threshold_on_few_queries() -> None:
     table, similarity = near_table(lambda s: np.where(s > 0.6, 0.8, -0.7))
     train = np.nonzero((table.queries["split"] == "train").to_numpy())[0]

@@ -158,7 +158,7 @@ class Gate:
         evidence = trials.weigh()
         near: list[Nearness | None] = [None] * (len(names) + 1)
         if similarity is not None:
-            near = near_rules(trials, similarity[rows], costs, margin, seed=seed)
+            near[:-1] = near_rules(trials, similarity[rows], costs, margin, seed=seed)
         strategies = (*candidates, baseline)
         *rules, other = (
             _rule(strategies, evidence, costs, task, int(choice), near[task])

@@ -2,7 +2,8 @@
 
 A rule "this candidate where the nearest template is at least so similar, else the baseline" is
 learnt on all folds but one and tried on that one, and so is the choice by the task alone. Only
-where the rule beats that choice on the held-out folds, by the gate's margin, is it used.
+where the rule beats that choice on the held-out folds, by the gate's margin, is it used. There is
+none for unknown tasks: how similar is similar differs from task to task.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def near_rules(
     *,
     seed: int = 0,
 ) -> list[Nearness | None]:
-    """The rule of every task and, last, of any other; None where it is worth nothing.
+    """The rule of every task; None where it is worth nothing.
 
     Args:
         trials: n queries, c candidates, t tasks.
@@ -53,10 +54,8 @@ def near_rules(
     _, group = np.unique(trials.groups, return_inverse=True)
     order = np.random.default_rng(seed).permutation(int(group.max()) + 1)
     fold = order[group] % _FOLDS
-    scopes = [trials.tasks == task for task in range(trials.count)]
-    scopes = [
-        scope & ~np.isnan(similarity) for scope in (*scopes, np.full(len(fold), fill_value=True))
-    ]
+    known = ~np.isnan(similarity)
+    scopes = [(trials.tasks == task) & known for task in range(trials.count)]
     ahead = np.full((len(scopes), len(fold)), np.nan)
     for held in range(_FOLDS):
         rest = fold != held
