@@ -21,6 +21,7 @@ from fusionfactory.thoughts.merge import merge
 from fusionfactory.thoughts.record import BuildSummary, read_record
 from fusionfactory.thoughts.select import FINALISTS, KEEP, Selection, merged, select
 from fusionfactory.thoughts.template import (
+    NOTES,
     TEMPLATES,
     ThoughtTemplate,
     read_templates,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NEAR", "NOTES", "WRITING", "TextWriter", "build"]
 
-NOTES = "notes.jsonl"
 WRITING = "writing.db"
 NEAR = 0.95
 """Cosine from which two notes of a task are one."""

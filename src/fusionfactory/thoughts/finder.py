@@ -32,6 +32,8 @@ __all__ = ["Finder", "Found"]
 _DEPTH = 32
 """Neighbours that are searched for at least, so that several strategies share one search."""
 _DEEPER = 4
+_DEEPEST = 2048
+"""Where so many near questions share their texts, fewer templates are shown."""
 
 
 class Found(NamedTuple):
@@ -107,7 +109,7 @@ class Finder:
         usable = self._usable(told.criterion or self.criterion)
         if told.kind == "random":
             return self._drawn(queries, told.k, usable)
-        return self._nearest(queries, told.k, usable)
+        return self._nearest(queries, told.k, usable, texts=told.kind == "thought")
 
     def similarity(self, queries: Sequence[Query], strategy: str = "thought:1") -> FloatArray:
         """(n,) cosine to the nearest template that the query may see; NaN where there is none."""
@@ -135,12 +137,16 @@ class Finder:
     def _rows_of(self) -> dict[tuple[str, str], list[int]]:
         """("id" of a query or its "text" in normal form) to the rows that were written from it.
 
-        A merged template has its text from its first source; the others only agree with it.
+        That is a row under its question, and one whose text was written for it.
         """
+        asked: dict[str, str] = {}
+        for template, text in zip(self.templates, self._questions, strict=True):
+            asked.setdefault(template.sources[0].query_id, text)
         rows: dict[tuple[str, str], list[int]] = {}
         for row, (template, text) in enumerate(zip(self.templates, self._questions, strict=True)):
-            rows.setdefault(("id", template.sources[0].query_id), []).append(row)
-            rows.setdefault(("text", text), []).append(row)
+            writer = template.sources[0].query_id
+            for key in {("text", text), ("id", writer), ("text", asked[writer])}:
+                rows.setdefault(key, []).append(row)
         return rows
 
     def _own(self, queries: Sequence[Query]) -> list[set[int]]:
@@ -152,14 +158,20 @@ class Finder:
             for query, text in zip(queries, texts, strict=True)
         ]
 
-    def _of_different_questions(self, rows: Iterable[int]) -> Iterator[int]:
-        seen = set()
+    def _different(self, rows: Iterable[int], *, texts: bool) -> Iterator[int]:
+        """Those rows whose question, and with `texts` whose text, no row before them has."""
+        seen: set[tuple[str, str]] = set()
         for row in rows:
-            if self._questions[row] not in seen:
-                seen.add(self._questions[row])
+            mine = {("question", self._questions[row])}
+            if texts:
+                mine.add(("text", self.templates[row].text))
+            if not mine & seen:
+                seen |= mine
                 yield row
 
-    def _nearest(self, queries: Sequence[Query], k: int, usable: BoolArray) -> list[list[Found]]:
+    def _nearest(
+        self, queries: Sequence[Query], k: int, usable: BoolArray, *, texts: bool
+    ) -> list[list[Found]]:
         found: list[list[Found]] = [[] for _ in queries]
         short, depth = list(range(len(queries))), max(_DEPTH, 2 * k)
         while short:
@@ -167,9 +179,9 @@ class Finder:
             left = []
             for i, (rows, similarity, whole) in zip(short, ranked, strict=True):
                 near = {int(r): float(s) for r, s in zip(rows, similarity, strict=True)}
-                kept = self._of_different_questions(r for r in near if usable[r])
+                kept = self._different((r for r in near if usable[r]), texts=texts)
                 found[i] = [Found(self.templates[r], near[r]) for r in islice(kept, k)]
-                if len(found[i]) < k and not whole:
+                if len(found[i]) < k and not whole and depth < _DEEPEST:
                     left.append(i)
             short, depth = left, depth * _DEEPER
         return found
@@ -210,7 +222,7 @@ class Finder:
             seed = hashlib.sha256(query.id.encode("utf-8", "replace")).digest()
             order = np.random.default_rng(int.from_bytes(seed[:8])).permutation(len(pool))
             others = (pool[i] for i in order if pool[i] not in own)
-            rows = islice(self._of_different_questions(others), k)
+            rows = islice(self._different(others, texts=True), k)
             found.append([Found(self.templates[row], np.nan) for row in rows])
         return found
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from fusionfactory.encoders import make_encoder
 from fusionfactory.errors import ThoughtError
+from fusionfactory.thoughts.bank import read_bank
 from fusionfactory.thoughts.index import ThoughtIndex
-from fusionfactory.thoughts.template import TEMPLATES, read_templates
+from fusionfactory.thoughts.template import TEMPLATES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,7 @@ def index_bank(
             the network without leave.
         EncoderError: The encoder or its endpoint failed.
     """
-    templates = {template.id: template for template in read_templates(bank / TEMPLATES)}
+    templates = {template.id: template for template in read_bank(bank)}
     if not templates:
         msg = "holds no template: build some by `fusionfactory think build`"
         raise ThoughtError(msg, file=bank / TEMPLATES)

@@ -51,7 +51,7 @@ def merge(
 
     Returns:
         In the order of the templates that stand for themselves. Each has the sources and criteria
-        of all of its group, its own first.
+        of all of its group, its own first, and the ids of all.
 
     Raises:
         ThoughtError: The vectors are not one finite row per template, or the threshold is none.
@@ -130,12 +130,12 @@ def _first_equal(telling: list[Counter[str]], place: int, near: IntArray) -> int
 
 def _united(group: list[ThoughtTemplate]) -> ThoughtTemplate:
     """The first template, with the sources and criteria of all."""
+    notes = tuple(template.id for template in group)
     if len(group) == 1:
-        return group[0]
+        return replace(group[0], notes=notes)
     sources = dict.fromkeys(source for template in group for source in template.sources)
     criteria = {name for template in group for name in template.criteria}
     ordered = [*dict.fromkeys(group[0].criteria), *(c for c in CRITERIA if c in criteria)]
     rest = sorted(criteria - set(ordered))
-    return replace(
-        group[0], sources=tuple(sources), criteria=tuple(dict.fromkeys([*ordered, *rest]))
-    )
+    united = tuple(dict.fromkeys([*ordered, *rest]))
+    return replace(group[0], sources=tuple(sources), criteria=united, notes=notes)

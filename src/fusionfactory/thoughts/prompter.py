@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from fusionfactory.errors import ThoughtError
 from fusionfactory.tasks.own import plain_task
 from fusionfactory.tasks.prompts import STRATEGIES
+from fusionfactory.thoughts.bank import read_bank
 from fusionfactory.thoughts.finder import Finder, Found
 from fusionfactory.thoughts.prompt import TOKEN_BUDGET, examples, notes, with_notes
 from fusionfactory.thoughts.strategy import parse_strategy
-from fusionfactory.thoughts.template import TEMPLATES, read_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -113,7 +113,7 @@ class Prompter:
         """
         from fusionfactory.thoughts.index import ThoughtIndex
 
-        templates = read_templates(bank / TEMPLATES)
+        templates = read_bank(bank)
         index = ThoughtIndex.load(bank, network=network)
         try:
             return cls(

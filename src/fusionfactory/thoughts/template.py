@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CRITERIA",
+    "NOTES",
     "TEMPLATES",
     "Source",
     "ThoughtTemplate",
@@ -30,6 +31,9 @@ CRITERIA = ("performance", "judge", "hybrid")
 
 TEMPLATES = "templates.jsonl"
 """Name of the file of templates in a bank's directory."""
+
+NOTES = "notes.jsonl"
+"""Name of the file of notes there: templates as they were written, before any was merged."""
 
 
 class Source(NamedTuple):
@@ -61,6 +65,7 @@ class ThoughtTemplate:
         prompt_version: Version of the writer's prompt, or of the extractive writer.
         task: Name of the queries' task.
         domain: Of the task.
+        notes: Ids of the notes that were merged into it, its own first.
     """
 
     text: str
@@ -72,6 +77,7 @@ class ThoughtTemplate:
     prompt_version: str
     task: str | None = None
     domain: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -98,6 +104,7 @@ class _Line(BaseModel):
     prompt_version: str
     task: str | None = None
     domain: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def write_templates(templates: Iterable[ThoughtTemplate], path: Path) -> None:
