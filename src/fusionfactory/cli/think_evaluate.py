@@ -14,7 +14,6 @@ from fusionfactory.cli.output import (
     about,
     console,
     json_option,
-    print_caveats,
     read_table,
     write_json,
 )
@@ -131,7 +130,6 @@ def _save(where: Console, gates: dict[str, dict[str, Gate]], folder: Path) -> No
 def print_comparison(where: Console, content: dict[str, Any]) -> None:
     """Per model the rows, what the gates do, the claims, and what was left out."""
     document = read_thoughts(content)
-    print_caveats(where, document.facts.cost_basis, {})
     for model in document.models:
         _print_model(where, model, document)
 
