@@ -19,9 +19,10 @@ from fusionfactory.pricing import CallPrice
 from fusionfactory.store import Store
 from fusionfactory.tasks import plain_task
 from fusionfactory.thoughts.asking import messages, messages_again
+from fusionfactory.thoughts.general import general, particulars
 from fusionfactory.thoughts.leaks import leaks
 from fusionfactory.thoughts.select import Selection
-from fusionfactory.thoughts.tidy import CHARACTERS, SENTENCES, sentences, tidy
+from fusionfactory.thoughts.tidy import CHARACTERS, SENTENCES, sentences, shortened, spoken
 from fusionfactory.thoughts.write import Summariser, write_notes
 from fusionfactory.types import Outcome, Query, Score
 
@@ -59,6 +60,10 @@ class Writer:
         return Summariser("writer", self.client, price)
 
 
+def tidy(reply: str, *, cut_off: bool = False) -> str:
+    return shortened(spoken(reply, cut_off=cut_off))
+
+
 def first(request: ChatRequest) -> bool:
     return len(request.messages) == 1
 
@@ -73,14 +78,19 @@ def test_the_prompt_shows_question_answers_and_form() -> None:
     text = str(message["content"])
     places = [
         text.index(part)
-        for part in ("What is 40 + 2?", "Good answer 1:", "Good answer 2:", "End with a number.")
+        for part in (
+            "What is 40 + 2?",
+            "Good answer 1:",
+            "Good answer 2:",
+            "How does one solve",
+            "The form of the final answer in this kind of question: End with a number.",
+        )
     ]
     assert places == sorted(places)
     assert "yy ... yy" in text
     assert "yy end" in text
     assert len(text) < 2 * 1_000 + 1_500
-    assert text.endswith("form of the final answer in this kind of question: End with a number.")
-    assert "form of the final answer in" not in str(messages(selection())[0]["content"])
+    assert "The form of the final answer in" not in str(messages(selection())[0]["content"])
 
 
 def test_the_second_request_says_what_was_given_away() -> None:
@@ -171,6 +181,31 @@ def test_any_reply_is_a_short_note_on_one_line(reply: str, cut_off: bool) -> Non
     assert note == note.strip()
 
 
+# What of a note holds for other questions
+
+
+@pytest.mark.parametrize(("note", "kept"), [
+    ("Read it. Look up Ada Byron there. Compare the dates.", "Read it. Compare the dates."),
+    ("Divide by 100. Take 37 of them.", "Divide by 100."),
+    ("Weigh each place. Only the royal palace fits. Say a letter.",
+     "Weigh each place. Say a letter."),
+    ("Look closely. For example, a map tells. This means yes. This kind is rare.",
+     "Look closely. This kind is rare."),
+    ("This means that one looks. It is so.", "This means that one looks. It is so."),
+    ("The answer is a letter. The answer is (B).", "The answer is a letter."),
+])  # fmt: skip
+def test_what_belongs_to_one_question_is_left_out(note: str, kept: str) -> None:
+    text = "Where did Ada Byron go at 37, on day 100?\nA. the royal palace\nB. a quiet garden"
+    query = Query("q", text, target="B", metric="em_mc")
+    assert " ".join(general(sentences(note), query)) == kept
+
+
+def test_particulars_name_each_thing_once() -> None:
+    query = Query("q", "Where did Ada go at 37?\nA. the royal palace\nB. home", target="B")
+    said = ["Ask Ada.", "Ask Ada again.", "Add 37.", "Go to the royal palace.", "Read."]
+    assert particulars(said, query) == ["Ada", "37", "the text of an option"]
+
+
 # Writing
 
 
@@ -217,14 +252,23 @@ def test_a_leaky_note_is_asked_for_again_and_then_dropped(tmp_path: Path) -> Non
     assert len(writer.asked) == 4
 
 
-def test_leaky_sentences_are_left_out_of_a_stubborn_note(tmp_path: Path) -> None:
+def test_sentences_that_do_not_belong_there_are_left_out(tmp_path: Path) -> None:
     method = "The task is to add two numbers. Line up their digits and add them from the right."
-    writer = Writer(lambda _: f"{method} So the answer is 41. End with the number.")
+    own = "In this case, the tens come first. Here one adds. So 40 and 1 are added. So it is 41."
+    writer = Writer(lambda _: f"{method} {own} End with the number.")
     with Store(tmp_path / "w.db") as store:
         (note,) = write_notes(store, writer.summariser(), [selection(1)]).notes
         assert note.text == f"{method} End with the number."
-        assert (note.again, note.cut, note.leaks) == (True, True, ())
-    assert len(writer.asked) == 2
+        assert (note.again, note.cut, note.leaks) == (False, True, ())
+    assert len(writer.asked) == 1
+
+
+def test_a_note_on_its_question_alone_is_asked_for_again(tmp_path: Path) -> None:
+    writer = Writer(lambda request: "Add the 40 to it." if first(request) else NOTE)
+    with Store(tmp_path / "w.db") as store:
+        (note,) = write_notes(store, writer.summariser(), [selection(1)]).notes
+    assert (note.text, note.again, note.cut) == (NOTE, True, False)
+    assert "belongs to this one question: 40." in str(writer.asked[1].messages[2]["content"])
 
 
 def test_a_reply_without_a_note_is_told_apart(tmp_path: Path) -> None:

@@ -60,17 +60,25 @@ def messages(selection: Selection, instruction: str = "") -> tuple[Message, ...]
 
 
 def messages_again(
-    asked: Sequence[Message], reply: str, found: Iterable[Leak]
+    asked: Sequence[Message], reply: str, found: Iterable[Leak], names: Iterable[str] = ()
 ) -> tuple[Message, ...]:
-    """The second request: the first, its reply, and what the reply gave away."""
-    said = dict.fromkeys(
+    """The second request: the first, its reply, and what does not belong into a note.
+
+    Args:
+        asked: The first request.
+        reply: As it came.
+        found: What it gave away.
+        names: Names, numbers and the like that it has from the question.
+    """
+    said = [
         f'{_KINDS.get(leak.kind, leak.kind)} "{_cut(leak.found, _SHOWN_CHARACTERS)}"'
         for leak in found
-    )
+    ]
+    told = ", ".join(dict.fromkeys([*said, *names])) or "all that is not about the method"
     return (
         *asked,
         {"role": "assistant", "content": reply},
-        {"role": "user", "content": _AGAIN.format(found=", ".join(said))},
+        {"role": "user", "content": _AGAIN.format(found=told)},
     )
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-__all__ = ["CHARACTERS", "SENTENCES", "sentences", "tidy"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["CHARACTERS", "SENTENCES", "sentences", "shortened", "spoken"]
 
 SENTENCES = 5
 CHARACTERS = 700
@@ -31,8 +35,8 @@ _SHORTENED = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|Mr|Mrs|Dr|St|No)|(?:^|\s)\
 _CLOSED = (".", "!", "?", ":", ";", ",")
 
 
-def tidy(text: str, *, cut_off: bool = False) -> str:
-    """The note in a reply; empty where nothing of it is one.
+def spoken(text: str, *, cut_off: bool = False) -> list[str]:
+    """The sentences of the note in a reply; none where nothing of it is one.
 
     Left out are reasoning between `<think>` tags, headings, fences, list markers, bold marks, an
     opening such as "Sure, here is a note:", the label "Note:" and quotation marks around it all.
@@ -48,11 +52,23 @@ def tidy(text: str, *, cut_off: bool = False) -> str:
         bare = _MARKER.sub("", _EMPHASIS.sub(r"\2", line)).strip()
         if bare:
             lines.append(bare)
-    note = _bare(" ".join(_closed(lines)))
-    found = sentences(note)
+    found = sentences(_bare(" ".join(_closed(lines))))
     if cut_off and len(found) > 1 and not found[-1].endswith((".", "!", "?")):
         found.pop()
-    return _shortened(found)
+    return found
+
+
+def shortened(said: Sequence[str]) -> str:
+    """The first sentences as a note that is not too long."""
+    note = ""
+    for sentence in said[:SENTENCES]:
+        longer = f"{note} {sentence}".strip()
+        if len(longer) > CHARACTERS:
+            break
+        note = longer
+    if note or not said:
+        return note
+    return said[0][:CHARACTERS].rsplit(" ", 1)[0]
 
 
 def sentences(text: str) -> list[str]:
@@ -82,15 +98,3 @@ def _bare(note: str) -> str:
         if len(note) > 1 and _QUOTES.get(note[0]) == note[-1] and note[0] not in note[1:-1]:
             note = note[1:-1].strip()
     return note
-
-
-def _shortened(found: list[str]) -> str:
-    note = ""
-    for sentence in found[:SENTENCES]:
-        longer = f"{note} {sentence}".strip()
-        if len(longer) > CHARACTERS:
-            break
-        note = longer
-    if note or not found:
-        return note
-    return found[0][:CHARACTERS].rsplit(" ", 1)[0]

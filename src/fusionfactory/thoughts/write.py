@@ -1,9 +1,9 @@
 """The summariser: an LLM that writes notes on how questions of a kind are solved.
 
 It is asked through the collector, into a store of its own, so a run that was killed goes on where
-it stopped, and what notes cost is on record. A note that gives its question's answer away is asked
-for once more, with word of what gave it away. If that does not help, the sentences that do so are
-left out, and a note of which too little remains is dropped.
+it stopped, and what notes cost is on record. Sentences that give the question's answer away, or
+belong to this question alone, are left out of a note. Where too little remains, the note is asked
+for once more, with word of what does not belong there, and dropped if that does not help.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from fusionfactory.clients import ChatRequest
 from fusionfactory.collect import ArmCall, collect, interleaved
 from fusionfactory.thoughts.asking import PROMPT_VERSION, messages, messages_again
+from fusionfactory.thoughts.general import general, particulars
 from fusionfactory.thoughts.leaks import leaks
-from fusionfactory.thoughts.tidy import sentences, tidy
+from fusionfactory.thoughts.tidy import shortened, spoken
 from fusionfactory.types import Arm, Query
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ __all__ = ["Note", "Summariser", "Written", "write_notes"]
 
 _PARAMS: Mapping[str, Any] = {"temperature": 0, "max_tokens": 160}
 _CUT_OFF = "length"
-_LEAST_CHARACTERS = 60
-"""Of a note whose leaky sentences are left out; less says no more than what is asked."""
+_LEAST_CHARACTERS = 80
+"""Of a note from which sentences are left out; a shorter one tells no method any more."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,9 @@ class Note:
     Attributes:
         selection: What the note was to be written from.
         text: The note; empty where there is none to use.
-        leaks: What the last text gave away, for which it was dropped.
+        leaks: What the reply gave away, where it was dropped.
         again: Whether it was asked for twice.
-        cut: Whether leaky sentences are left out of it.
+        cut: Whether sentences are left out of it.
         error: What the call said that failed.
     """
 
@@ -126,7 +127,7 @@ def write_notes(
     retry_failed: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Written:
-    """Asks for notes, checks them for leaks and asks for the leaky ones once more.
+    """Asks for notes, and for those that do not do once more.
 
     Args:
         store: Gets the calls as outcomes of queries of their own; what it holds is not asked again.
@@ -162,14 +163,9 @@ def write_notes(
     rounds = [done]
     notes = [_note(s, replies.get(c.query.id)) for s, c in zip(selections, calls, strict=True)]
     again = {
-        row: by.call(
-            note.selection,
-            messages_again(
-                calls[row].request.messages, replies[calls[row].query.id].response or "", note.leaks
-            ),
-        )
+        row: by.call(note.selection, _told_again(calls[row], replies[calls[row].query.id], note))
         for row, note in enumerate(notes)
-        if note is not None and note.leaks
+        if note is not None and not note.text and note.error is None
     }
     if again and not done.stopped:
         paid = [c for c in calls if c.query.id in replies and not replies[c.query.id].error]
@@ -194,22 +190,28 @@ def _in_turn(calls: Sequence[ArmCall]) -> list[ArmCall]:
     return [by_id[query.id] for query in interleaved(call.query for call in by_id.values())]
 
 
+def _told_again(call: ArmCall, reply: Outcome, note: Note) -> tuple[Message, ...]:
+    said, query = _said(reply), note.selection.query
+    return messages_again(
+        call.request.messages, reply.response or "", note.leaks, particulars(said, query)
+    )
+
+
+def _said(reply: Outcome) -> list[str]:
+    return spoken(reply.response or "", cut_off=reply.finish_reason == _CUT_OFF)
+
+
 def _note(selection: Selection, reply: Outcome | None, *, again: bool = False) -> Note | None:
     """The note in a reply; None where the call was not made."""
     if reply is None:
         return None
     if reply.error is not None:
         return Note(selection, again=again, error=reply.error)
-    text = tidy(reply.response or "", cut_off=reply.finish_reason == _CUT_OFF)
-    found = tuple(leaks(text, selection.query))
-    if found and again:
-        kept = _innocent(text, selection.query)
-        if kept:
-            return Note(selection, kept, again=True, cut=True)
-    return Note(selection, "" if found else text, found, again)
-
-
-def _innocent(text: str, query: Query) -> str:
-    """The note without the sentences that give something away; empty if that does not do."""
-    kept = " ".join(part for part in sentences(text) if not leaks(part, query))
-    return "" if len(kept) < _LEAST_CHARACTERS or leaks(kept, query) else kept
+    said = _said(reply)
+    kept = general(said, selection.query)
+    text = shortened(kept)
+    cut = len(kept) < len(said)
+    if (cut and len(text) < _LEAST_CHARACTERS) or leaks(text, selection.query):
+        found = tuple(leaks(" ".join(said), selection.query))
+        return Note(selection, leaks=found, again=again)
+    return Note(selection, text, again=again, cut=cut)
