@@ -193,6 +193,8 @@ def test_any_reply_is_a_short_note_on_one_line(reply: str, cut_off: bool) -> Non
      "Look closely. This kind is rare."),
     ("This means that one looks. It is so.", "This means that one looks. It is so."),
     ("The answer is a letter. The answer is (B).", "The answer is a letter."),
+    ("Read it. Compare. Read it.", "Read it. Compare."),
+    ('Scan it for "Byron go at". Look for "the main claim".', 'Look for "the main claim".'),
 ])  # fmt: skip
 def test_what_belongs_to_one_question_is_left_out(note: str, kept: str) -> None:
     text = "Where did Ada Byron go at 37, on day 100?\nA. the royal palace\nB. a quiet garden"

@@ -30,13 +30,15 @@ _REFERS = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
+_QUOTED = re.compile(r"[\"“]([^\"“”]{8,}?)[\"”]")
 _POSSESSIVE = re.compile(r"['’]s?\Z")
 
 
 def general(said: Iterable[str], query: Query) -> list[str]:
     """The sentences that neither give the answer away nor belong to this question alone.
 
-    One that refers back to a sentence that is left out is left out with it.
+    One that refers back to a sentence that is left out is left out with it, and so is one that
+    repeats another.
     """
     own = Particulars(query.text)
     kept: list[str] = []
@@ -44,6 +46,7 @@ def general(said: Iterable[str], query: Query) -> list[str]:
     for sentence in said:
         gap = bool(
             (gap and _REFERS.search(sentence))
+            or sentence in kept
             or _INSTANCE.search(sentence)
             or _particular(sentence, own)
             or leaks(sentence, query)
@@ -61,11 +64,14 @@ def particulars(said: Iterable[str], query: Query) -> list[str]:
 
 
 def _particular(sentence: str, own: Particulars) -> str:
-    """A name, a number or an option of the question that stands in a sentence; else empty."""
+    """What stands in a sentence of the question's names, words, numbers and options; else empty."""
     for match in _WORD.finditer(sentence):
         word = _POSSESSIVE.sub("", match.group())
         if match.start() and word in own.names:
             return word
+    for quoted in _QUOTED.findall(sentence):
+        if quoted.casefold().strip(" .,;:!?") in own.question.casefold():
+            return f'"{quoted.strip()}"'
     for numeral in numerals(sentence):
         if numeral.value in own.values and numeral.value not in _OF_RULES:
             return numeral.text
