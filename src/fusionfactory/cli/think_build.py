@@ -46,6 +46,8 @@ _SHOWN_ERRORS = 3
               help="Only questions of this split, where it is known; all for any.")  # fmt: skip
 @click.option("--keep", type=click.IntRange(1), default=3, show_default=True,
               help="Answers that a template is written from.")  # fmt: skip
+@click.option("--finalists", type=click.IntRange(1), default=5, show_default=True,
+              help="Answers that the judge chooses from under hybrid.")  # fmt: skip
 @click.option("--min-quality", type=click.FloatRange(0, 1, min_open=True), default=1.0,
               show_default=True, help="From which quality an answer is right.")  # fmt: skip
 @click.option("--near", type=click.FloatRange(0, 1, min_open=True), default=0.95,
@@ -67,6 +69,7 @@ def command(
     task: tuple[str, ...],
     split: str,
     keep: int,
+    finalists: int,
     min_quality: float,
     near: float,
     seed: int,
@@ -87,8 +90,8 @@ def command(
     with _about(store), call_progress() as progress:
         summary = build(
             table, by, bank, criteria=criterion, source_arms=source_arm, keep=keep,
-            min_quality=min_quality, seed=seed, split=None if split == "all" else split,
-            only=task, tasks=known_tasks(config, table.tasks.tolist()), near=near,
+            finalists=finalists, min_quality=min_quality, seed=seed,
+            split=None if split == "all" else split, only=task, tasks=known_tasks(config, table.tasks.tolist()), near=near,
             budget_usd=budget_usd, retry_failed=retry_failed, progress=progress,
         )  # fmt: skip
     if json_path:
