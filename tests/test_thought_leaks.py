@@ -35,6 +35,8 @@ CODE = Query("q", "Add two numbers.", "mbpp", "code", "assert add(1, 2) == 3", "
 LITERAL = Query("q", "assert f() == ??", "cruxeval", "cruxeval", "'cifysu'", "em")
 RETURNS = Query("q", "assert f() == ??", "cruxeval", "cruxeval", "False", "em")
 NOTHING = Query("q", "assert f() == ??", "cruxeval", "cruxeval", "{}", "em")
+ACID = Query("q", "Which acid?\n(A) HF\n(B) HI\n(C) none of it", "mmlu", "popular", "B", "em_mc")
+BOYLE = Query("q", "T_B?\n(A) T_B = (a / bR)\n(B) T_B = ab", "mmlu", "popular", "A", "em_mc")
 SIGN = Query("q", "which sign", "signs", "own", "<=", "em")
 OPEN = Query("q", "Write a poem.", "poems", "own", None, "judge")
 
@@ -74,6 +76,11 @@ LEAKING = [
     (LITERAL, "Drop the prefix, leaving cifysu.", "target"),
     (LITERAL, 'The result is "cify".', "answer"),
     (RETURNS, "It has an odd letter, so the function returns False.", "answer"),
+    (RETURNS, "It will return False when executed with these inputs.", "answer"),
+    (RETURNS, "So it is False here.", "answer"),
+    (ACID, "Among the acids, HI is the strongest.", "option"),
+    (ACID, "So it is B in the end.", "option"),
+    (BOYLE, "Formula: T = a/bR.", "option"),
     (NOTHING, "Every key goes; return an empty dictionary.", "answer"),
     (SIGN, "Use the sign <= here.", "target"),
     (OPEN, "The answer is 12.", "answer"),
@@ -103,6 +110,8 @@ CLEAN = [
     (CODE, "Loop over the list and return the sum in a code block."),
     (LITERAL, "Go through the loop by hand and write the literal, quotes included."),
     (RETURNS, "Check every letter; the function returns False if one is no letter."),
+    (ACID, "Say hi to the strongest acid; in series C it is a base."),
+    (BOYLE, "Set the second coefficient to zero and solve for T."),
     (NOTHING, "Go through the keys; if the input is empty, nothing happens."),
     (SIGN, "Compare both sides and give the sign."),
     (OPEN, "The result should be vivid. The answer is a poem."),

@@ -56,6 +56,11 @@ def test_templates_of_other_tasks_stay_apart() -> None:
     assert [one.notes for one in apart] == [(one.id,) for one in several]
 
 
+def test_templates_of_other_subjects_stay_apart() -> None:
+    several = [replace(template(ADD, d), domain=d) for d in ("law", "physics")]
+    assert [one.domain for one in merge(several, vectors(several))] == ["law", "physics"]
+
+
 def test_words_that_most_templates_share_do_not_make_them_alike() -> None:
     frame = "Grade school word problems that end in one number. Steps: {}. End with the number."
     tails = ("halve the price", "count the legs", "sum the ages", "halve the price")

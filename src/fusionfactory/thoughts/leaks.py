@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fusionfactory.scorers.number import numerals, same_number
 from fusionfactory.scorers.words import squash, words
-from fusionfactory.thoughts.secret import SIDES, Kind, Secret, secret_of, stem
+from fusionfactory.thoughts.secret import SIDES, Kind, Secret, bare, secret_of, stem
 from fusionfactory.thoughts.spelled import COMMON, spelled
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ _LEAD = (
     r"\b(?:(?:answer|result|solution|verdict|conclusion)s?\b[*_\"']*(?:\s(?:here|to [^.:\n]{1,60}?"
     r"|choice|option))?\s*(?:\b(?:is|was|are|equals|should be|must be|would be|comes to)\b|[:=])"
     r"|\b(?:correct|right|best) (?:option|choice|letter|one|answer) (?:is|would be)\b"
-    r"|\b(?:therefore|thus|hence|so)\b,?)"
+    r"|\b(?:therefore|thus|hence|so)\b,?(?:\s(?:it|this|that)\s(?:is|was|must be))?)"
 )
 _QUOTED = re.compile(
     r"\b(?:answer|result|solution)\b[*_]*\s*(?:\b(?:is|was|should be|equals)\b|[:=])\s*[*_:]*\s*"
@@ -78,7 +78,11 @@ _EMPTY = re.compile(
     r"\b(?:returns?|returned|is|be|are|leaves|leaving|an)\b[^.;]{0,30}?\bempty(?: \w+)?",
     re.IGNORECASE,
 )
-_CONDITION = re.compile(r"\b(?:if|when|unless|otherwise|whether|until|else|or)\b", re.IGNORECASE)
+_CONDITION = re.compile(
+    r"\b(?:if|when(?! (?:executed|called|run|given|applied))|unless|otherwise|whether|until|else"
+    r"|or)\b",
+    re.IGNORECASE,
+)
 _SENTENCE = re.compile(r"(?<=[.;!?])\s+")
 
 
@@ -114,6 +118,10 @@ def leaks(text: str, query: Query) -> list[Leak]:
         said = _phrase(phrase, plain)
         if said:
             found.append(Leak(kind, said))
+    found += [Leak(kind, name) for kind, name in secret.names
+              if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)]  # fmt: skip
+    plain_text = bare(text) if secret.formulas else ""
+    found += [Leak(kind, formula) for kind, formula in secret.formulas if formula in plain_text]
     level = squash(text) if secret.texts else ""
     found += [Leak("target", part) for part in secret.texts if part in level]
     if secret.others and all(f" {other} " in plain for other in secret.others):
@@ -169,6 +177,7 @@ def _lettered(text: str, letters: frozenset[str]) -> list[str]:
 @lru_cache(maxsize=32)
 def _letter_pattern(letter: str) -> re.Pattern[str]:
     small = letter.lower()
+    also = "" if letter in "AI" else r"|\b(?!['’])"
     return re.compile(
         rf"(?<![\w)])[(\[{{]\s?[{letter}{small}]\s?[)\]}}]"
         rf"|\b(?:[Oo]ption|[Cc]hoice|[Ll]etter|[Aa]nswer|[Ss]tatement)s?\s?(?:is|was|:)?\s?"
@@ -176,7 +185,7 @@ def _letter_pattern(letter: str) -> re.Pattern[str]:
         rf"|(?<![\w'’])[*_\"']*{letter}[*_)\"']*\s(?:is|as|being|seems) "
         r"(?:the |most )*(?:correct|right|best|answer)"
         rf"|(?:^|\n)\s*[*_]*{letter}[).:](?=[\s*]|$)|\*\*{letter}\b[).:]?\s?\*\*"
-        rf"|\b(?:is|was|be) {letter}(?:[.\s]*$|\.\s)"
+        rf"|\b(?:is|was|be|choose|pick|select|take) {letter}(?:[.\s]*$|[.,]\s{also})"
     )
 
 

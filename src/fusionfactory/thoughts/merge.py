@@ -1,4 +1,4 @@
-"""Near-duplicates: templates of one task that say the same become one."""
+"""Near-duplicates: templates of one task and domain that say the same become one."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ def merge(
 ) -> list[ThoughtTemplate]:
     """The templates with one for each group of near-duplicates.
 
-    Two templates are near-duplicates if they are of one task, the cosine of their texts reaches
-    the threshold, and they share four fifths of the words that tell the task's templates apart:
-    words of more than half of them, such as the task and the form of the answer, do not count.
+    Two templates are near-duplicates if they are of one task and domain (of one subject, where a
+    task has several), the cosine of their texts reaches the threshold, and they share four fifths
+    of the words that tell such templates apart: words of more than half of them, such as the task
+    and the form of the answer, do not count.
     Equal texts are near-duplicates whatever their vectors. The template with most sources stands
     for its group, of equal ones that with the smallest id; each other joins the first such that it
     resembles, so that no chain of small differences makes one of unlike texts.
@@ -62,11 +63,11 @@ def merge(
     if not 0.0 < threshold <= 1.0:
         msg = f"{threshold} is no cosine to merge from: it must lie in (0, 1]"
         raise ThoughtError(msg, field="threshold")
-    by_task: dict[str | None, list[int]] = {}
+    groups: dict[tuple[str | None, str | None], list[int]] = {}
     for place, template in enumerate(templates):
-        by_task.setdefault(template.task, []).append(place)
+        groups.setdefault((template.task, template.domain), []).append(place)
     head: dict[int, list[int]] = {}
-    for places in by_task.values():
+    for places in groups.values():
         places.sort(key=lambda p: (-len(templates[p].sources), templates[p].id, p))
         group = [templates[place] for place in places]
         heads = _heads(group, _unit(vectors[places]), threshold)
@@ -83,7 +84,7 @@ def _unit(vectors: FloatArray) -> FloatArray:
 
 
 def _heads(group: list[ThoughtTemplate], rows: FloatArray, threshold: float) -> list[int]:
-    """Per template of a task, the best first, the position of the one that it becomes part of."""
+    """Per template of a group, the best first, the position of the one that it becomes part of."""
     telling = _telling([template.text for template in group])
     texts: dict[str, int] = {}
     heads: list[int] = []

@@ -46,7 +46,7 @@ _PARTICULAR = re.compile(
     r"|json"
     r"|as shown|the (?:question|problem|statement|passage|text) (?:is|asks|states|says|mentions"
     r"|provides|describes|implies|suggests)|as follows|sorry|please|hope|step[- ]by[- ]step"
-    r"|(?:the|this) problem|with (?:this|the) input|various factors|this information"
+    r"|(?:the|this) problem|with (?:this|the|these) inputs?|listed|various factors|this information"
     r"|how the function|these steps|following"
     r"|how to solve|solve (?:the|this) (?:problem|question)|plan to|here's"
     r"|according to|we (?:have|get|know|see|are|were)|(?:i|you) (?:am|are|will|know)|i['’]ll"

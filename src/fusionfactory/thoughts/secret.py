@@ -16,7 +16,7 @@ from fusionfactory.thoughts.spelled import COMMON
 if TYPE_CHECKING:
     from fusionfactory.types import Query
 
-__all__ = ["SIDES", "Kind", "Secret", "secret_of", "stem"]
+__all__ = ["SIDES", "Kind", "Secret", "bare", "secret_of", "stem"]
 
 Kind: TypeAlias = Literal["answer", "option", "number", "target"]
 """What a note gives away: see `thoughts.leaks`."""
@@ -25,6 +25,9 @@ SIDES = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 """The words of the two sides of a question of yes or no."""
 
 _EMPTY = frozenset(("''", '""', "[]", "{}", "()", "set()"))
+_DECORATION = re.compile(r"[\s$(){}\[\]]|\\(?:left|right|[,;!])")
+_OPERATOR = re.compile(r"[-+*/^]|\\(?:frac|sqrt)")
+_PROSE = re.compile(r"[a-z]{4,} [a-z]{2,}|\w-[a-z]{3,}|['\"]")
 _LETTERS = "ABCDEFGHIJ"
 _SHORT = 3
 _KEY_WORDS = 3
@@ -40,6 +43,8 @@ class Secret:
         letters: The right options.
         phrases: Words of accepted answers and of the right options' texts.
         texts: Of those that have no words, such as `"<="`.
+        names: Of those too short to be told apart but for their capitals, such as `HI`.
+        formulas: Of the answers that are formulas, the right side as `bare` has it.
         numbers: Of the targets and of the right options.
         plain: Words that count only where they are stated as the answer.
         key_words: What a long answer alone says, beside the question.
@@ -53,6 +58,8 @@ class Secret:
     letters: frozenset[str] = frozenset()
     phrases: tuple[tuple[Kind, tuple[str, ...]], ...] = ()
     texts: tuple[str, ...] = ()
+    names: tuple[tuple[Kind, str], ...] = ()
+    formulas: tuple[tuple[Kind, str], ...] = ()
     numbers: tuple[tuple[Kind, Numeral], ...] = ()
     plain: tuple[tuple[str, ...], ...] = ()
     key_words: tuple[tuple[Kind, frozenset[str]], ...] = ()
@@ -96,6 +103,8 @@ def secret_of(query: Query) -> Secret:
         sides=frozenset(sides),
         phrases=tuple(("target", phrase) for phrase in dict.fromkeys(phrases)),
         texts=tuple(text for text in texts if len(text) > 1),
+        names=tuple(("target", name) for name in map(_name, targets) if name),
+        formulas=tuple(("target", found) for found in map(_formula, targets) if found),
         numbers=tuple(("number", number) for number in numbers),
         plain=tuple(plain),
         key_words=tuple(("target", keys) for keys in dict.fromkeys(key_words) if keys),
@@ -119,7 +128,8 @@ def _option_secrets(question: str, letters: frozenset[str]) -> Secret:
     wrong = [" ".join(words(text)) for letter, text in options.items() if letter not in letters]
     numbers, plain = [], []
     hints: set[str] = set()
-    for letter in sorted(letters & options.keys()):
+    keys_there = sorted(letters & options.keys())
+    for letter in keys_there:
         found = words(options[letter])
         number = _only_number(options[letter])
         if number is not None:
@@ -135,6 +145,8 @@ def _option_secrets(question: str, letters: frozenset[str]) -> Secret:
         letters=letters,
         phrases=tuple(phrases),
         numbers=tuple(("option", number) for number in numbers),
+        names=tuple(("option", name) for k in keys_there if (name := _name(options[k]))),
+        formulas=tuple(("option", f) for k in keys_there if (f := _formula(options[k]))),
         plain=tuple(plain),
         key_words=tuple(key_words),
         others=tuple(wrong) if len(wrong) > 1 and all(wrong) else (),
@@ -169,6 +181,25 @@ def _plain(found: list[str]) -> bool:
     return all(word in COMMON for word in found) or (
         len(found) == 1 and len(found[0]) < _SHORT and found[0].isalpha()
     )
+
+
+def bare(text: str) -> str:
+    """A formula without spaces, brackets and what LaTeX adds, so that `(a / bR)` is `a/bR`."""
+    return _DECORATION.sub("", text.replace("\\cdot", "*").replace("\\times", "*"))
+
+
+def _formula(answer: str) -> str:
+    """The right side of an answer that is a formula in letters; else nothing."""
+    right = bare(answer).rpartition("=")[2].strip(".")
+    told = _OPERATOR.search(right) and any(char.isalpha() for char in right)
+    return right if told and len(right) >= _SHORT and not _PROSE.search(answer) else ""
+
+
+def _name(answer: str) -> str:
+    """A short answer that only its capitals tell from a word, such as `HI`; else nothing."""
+    bare = answer.strip(" .")
+    short = 1 < len(bare) <= _SHORT and bare.isalpha()
+    return bare if short and bare.isupper() else ""
 
 
 def _without_article(found: list[str]) -> tuple[str, ...]:

@@ -56,6 +56,8 @@ _DOCSTRING = re.compile(r"(\"\"\"|\'\'\').*?(?:\1|\Z)", re.DOTALL)
 _LABEL = re.compile(r"^\W*(?:question|q)\s*:\s*", re.IGNORECASE)
 _OPTION = re.compile(r"\n[ \t]*\(?[A-J][).:]\s")
 _FIGURE = re.compile(r"\d")
+_LONG_WORD = re.compile(r"[^\W\d_]{3,}")
+_UNITS = 3
 _EQUATION = re.compile(
     r"\b(?:solve for|value of [a-z]\b|find [a-z]\b|satisfies)[^?]*=", re.IGNORECASE
 )
@@ -161,15 +163,16 @@ def _of_text(question: str) -> str:
 
 def _of_options(question: str) -> str:
     stem, *options = _OPTION.split(question)
-    if 2 * sum(_FIGURE.search(option) is not None for option in options) > len(options):
-        return (
-            "Write down what is given, choose the formula or method, and work the value out before "
-            "looking for it among the options."
-        )
     if _CAPITAL_WRONG.search(stem) or _WRONG.search(stem.rpartition("\n")[2]):
         return (
             "Mind the negation: test the options one by one, and look for the one that does not "
             "hold."
+        )
+    figures = (_FIGURE.search(o) and len(_LONG_WORD.findall(o)) <= _UNITS for o in options)
+    if 2 * sum(map(bool, figures)) > len(options):
+        return (
+            "Write down what is given, choose the formula or method, and work the value out before "
+            "looking for it among the options."
         )
     return (
         "Say first what the question turns on, then hold every option against it and rule out "

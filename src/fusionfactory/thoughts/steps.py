@@ -102,7 +102,8 @@ _DANGLING = re.compile(
     r"(?:[\s,]+(?:of|to|by|from|with|at|in|on|for|and|or|the|a|an|is|are|was|were|be|as|than|that"
     r"|which|if|when|where|so|we|you|get|equals?|have|has|each|per|into|its|their|our|between|not"
     r"|using|cost|costs|first|last|next|value|equation|expression|integers?|numbers?|terms?|points?"
-    rf"|function|called|named|before|after|under|additional|every|about|both|given|only|modified"
+    rf"|function|called|named|before|after|under|additional|every|about|both|given|will|would|can"
+    rf"|only|modified"
     rf"|input"
     rf"|output|triangle|triangles|base"
     rf"|point|lines?|side|sides|there|because|since|only|such|(?<=to ){_PURPOSE_VERB}))+$",
