@@ -91,7 +91,8 @@ def command(
         summary = build(
             table, by, bank, criteria=criterion, source_arms=source_arm, keep=keep,
             finalists=finalists, min_quality=min_quality, seed=seed,
-            split=None if split == "all" else split, only=task, tasks=known_tasks(config, table.tasks.tolist()), near=near,
+            split=None if split == "all" else split, only=task,
+            tasks=known_tasks(config, table.tasks.tolist()), near=near,
             budget_usd=budget_usd, retry_failed=retry_failed, progress=progress,
         )  # fmt: skip
     if json_path:
