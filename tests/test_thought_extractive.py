@@ -83,6 +83,7 @@ def test_the_same_answers_make_the_same_note() -> None:
         ("Let's convert the fractions to decimals.", "convert the fractions to decimals"),
         ("## Step 2: Break down the expression into cases", "break down the expression into cases"),
         ("**Total monthly cost:** 3 * 5 = 15", "work out the total monthly cost"),
+        ("**Dylan's monthly cost:** 3 * 5 = 15", "work out the monthly cost"),
         ("Take half of the coefficient (-14), square it ((-7)^2 = 49), and add it to both sides.",
          "take half of the coefficient, square it, and add it to both sides"),
     ],

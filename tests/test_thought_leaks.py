@@ -81,6 +81,8 @@ LEAKING = [
     (ACID, "Among the acids, HI is the strongest.", "option"),
     (ACID, "So it is B in the end.", "option"),
     (BOYLE, "Formula: T = a/bR.", "option"),
+    (NOTHING, "When there is no key, nothing is added, so the function returns an empty one.",
+     "answer"),
     (NOTHING, "Every key goes; return an empty dictionary.", "answer"),
     (SIGN, "Use the sign <= here.", "target"),
     (OPEN, "The answer is 12.", "answer"),

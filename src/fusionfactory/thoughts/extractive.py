@@ -37,9 +37,8 @@ _ENOUGH_STEPS = 2
 _REPEATS = 0.6
 _LONGEST_TASK = 160
 _HINTED = 1 / 3
-_ASKED = {"rule": 0.6, "fact": 0.5}
+_ASKED = 0.6
 _DOES = 0.4
-_SUBJECT = 16
 _PREFIX = 6
 _WORTH = {"rule": 1.2, "advice": 1.0, "fact": 0.6}
 _WORKING_WORDS = (
@@ -58,6 +57,9 @@ _EMPTY = (
 _WORKING = frozenset(_WORKING_WORDS.split())
 _WEAK = frozenset(_WEAK_WORDS.split())
 _EMPTY_WORDS = COMMON | frozenset(_EMPTY.split())
+_CONCLUDES = re.compile(
+    r"\b(?:so|therefore|thus|hence|will|would|since|because|result(?:s|ing) in)\b", re.IGNORECASE
+)
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
@@ -166,7 +168,7 @@ def _chosen(
     """Advice and facts of the one response that offers most, each in its order."""
     texts = [reasoning(response) for response in responses]
     vocabularies = [_content(text) for text in texts]
-    gives_away = _Hints(query)
+    gives_away = _Hints(query, program=particulars.program)
     best: tuple[float, list[Step], list[Step]] = (0.0, [], [])
     for place, text in enumerate(texts):
         others = vocabularies[:place] + vocabularies[place + 1 :]
@@ -185,7 +187,8 @@ def _chosen(
 class _Hints:
     """What may give an answer away although it does not name it: facts about just this question."""
 
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: Query, *, program: bool) -> None:
+        self.program = program
         self.asked = _content(query.text)
         self.hints = secret_of(query).hints
         metric = _metric(query)
@@ -194,19 +197,16 @@ class _Hints:
     def hint(self, step: Step, content: frozenset[str]) -> bool:
         """Whether a step says what the question asks, or much of what only the answer says.
 
-        Where answers are words, a sentence about the subject is easily the answer in other words.
-        Where they are numbers, a fact retells the question.
+        A fact about the subject is easily the answer in other words, and where answers are numbers
+        it retells the question; only of a program it may tell a part.
         """
         if not content or self._hinted(step.text.lower()):
             return True
         if step.kind == "advice":
             return False
-        if step.kind == "fact" and (not self.strict or self._on_subject(step.text)):
-            return True
-        return self.strict and len(content & self.asked) > _ASKED[step.kind] * len(content)
-
-    def _on_subject(self, text: str) -> bool:
-        return text.startswith("The ") or not self.asked.isdisjoint(_content(text[:_SUBJECT]))
+        if step.kind == "fact":
+            return not self.program or _CONCLUDES.search(step.text) is not None
+        return self.strict and len(content & self.asked) > _ASKED * len(content)
 
     def _hinted(self, text: str) -> bool:
         said = {stem(word)[:_PREFIX] for word in text.split()}

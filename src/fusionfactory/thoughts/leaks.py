@@ -83,6 +83,7 @@ _CONDITION = re.compile(
     r"|or)\b",
     re.IGNORECASE,
 )
+_CONCLUDES = re.compile(r"\b(?:so|therefore|thus|hence)\b[^.;]{0,40}\breturn", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.;!?])\s+")
 
 
@@ -157,7 +158,7 @@ def _returned(text: str, secret: Secret) -> list[str]:
     """Where a program is said to return the answer, not only under a condition."""
     found = []
     for sentence in _SENTENCE.split(text):
-        if _CONDITION.search(sentence):
+        if _CONDITION.search(sentence) and not _CONCLUDES.search(sentence):
             continue
         side = _RETURNED.search(sentence)
         if side and SIDES[side[1].lower()] in secret.sides:

@@ -34,6 +34,7 @@ _MARK = re.compile(
     r"^[\s>]*(?:(?:[-*+•]\s+|#{1,6}\s*|\(?\d{1,2}[.)]\s+|[a-z][.)]\s+|\W*step\s*\d{1,2}\W+)+)", re.I
 )
 _HEADING = re.compile(r"\*\*\s*([^*\n]{3,120}?)\s*:?\s*\*\*\s*:?")
+_OWNER = re.compile(r"^(?:[Tt]he\s+)?(?:[A-Z][a-z]+['’]s?\s+)?")
 _TOPIC = re.compile(r"(?:the )?[a-z][a-z'-]*(?: [a-z'-]+){1,7}", re.IGNORECASE)
 _EMPHASIS = re.compile(
     r"\*{2,3}|(?<!\w)\*(?=\w)|(?<=\w)\*(?![\w\s(])|(?<!\w)__?(?=\w)|(?<=\w)__?(?!\w)"
@@ -122,7 +123,7 @@ _VAGUE = re.compile(
 _RULE = re.compile(
     r"\b(?:is|are) (?:defined|given by|calculated|computed|found by|known as|called|equal to the"
     r"|the (?:ratio|product|sum|difference|study|process|rate|amount|number) of|proportional)\b"
-    r"|\bformula\b|\btheorem\b|\brefers? to\b|\bmeans that\b|\bin general\b|\balways\b|\bonly if\b"
+    r"|\bformula\b|\btheorem\b|\brefers? to\b|\bin general\b|\bonly if\b"
     r"|\b(?:law|principle|rule|definition) (?:of|states|says)\b|\b(?:occurs?|happens?|holds) when\b"
     r"|^(?:an? |the )?(?:\w+ ){1,4}(?:is|are) (?:an? |the )?(?:type|kind|form|branch|part|measure"
     r"|method|process|statement|set|function|number|technique|state|condition|theory)\b",
@@ -172,9 +173,7 @@ def _segments(text: str) -> Iterator[str]:
             topic = _TOPIC.fullmatch(heading[1]) and not (
                 _is_verb(_told(heading[1], program=False)) or _SAYS.search(heading[1])
             )
-            yield (
-                f"work out the {_lowered(heading[1]).removeprefix('the ')}" if topic else heading[1]
-            )
+            yield f"work out the {_lowered(_named(heading[1]))}" if topic else heading[1]
             bare = bare[heading.end() :]
         bare = _EMPHASIS.sub("", bare).strip()
         if bare:
@@ -207,6 +206,11 @@ _ACTED_ON = re.compile(
     re.IGNORECASE,
 )
 _INSIDE_ADVICE = re.compile(r", (?:" + "|".join(sorted(VERBS)) + r")\b")
+
+
+def _named(topic: str) -> str:
+    """A heading without its article or the person that it is about."""
+    return _OWNER.sub("", topic)
 
 
 def _is_verb(text: str) -> bool:

@@ -5,19 +5,19 @@ from __future__ import annotations
 __all__ = ["AMBIGUOUS", "GERUNDS", "THIRD", "VERBS"]
 
 _VERBS = (
-    "add analyze append apply approximate arrange assign assume break bring build calculate "
-    "cancel change check choose clear collect combine compare complete compute concatenate "
-    "connect consider construct convert copy count create define delete denote derive describe "
-    "determine differentiate distinguish distribute divide double draw eliminate ensure equate "
-    "establish estimate evaluate examine exclude expand express extract factor filter find focus "
-    "follow form generate graph group halve identify ignore increment initialize insert integrate "
-    "interpret invert isolate iterate join keep let link list locate look loop map match maximize "
-    "minimize move multiply narrow order organize parse pick place plot plug prove raise read "
-    "rearrange recall recognize reduce remember remove reorder repeat replace represent restate "
-    "reverse review rewrite round scan search select separate set shift simplify sketch slice "
-    "solve sort split square start state store strip substitute subtract sum swap take test trace "
-    "track transform translate traverse treat try understand update use utilize verify visualize "
-    "weigh work write "
+    "account add analyze append apply approximate arrange assign assume break bring build "
+    "calculate cancel change check choose clear collect combine compare complete compute "
+    "concatenate connect consider construct convert copy count create define delete denote derive "
+    "describe determine differentiate distinguish distribute divide double draw eliminate ensure "
+    "equate establish estimate evaluate examine exclude expand express extract factor filter find "
+    "focus follow form generate graph group halve identify ignore increment initialize insert "
+    "integrate interpret invert isolate iterate join keep let link list locate look loop map "
+    "match maximize minimize move multiply narrow order organize parse pick place plot plug prove "
+    "raise read rearrange recall recognize reduce remember remove reorder repeat replace "
+    "represent restate reverse review rewrite round scan search select separate set shift "
+    "simplify sketch slice solve sort split square start state store strip substitute subtract "
+    "sum swap take test trace track transform translate traverse treat try update use utilize "
+    "verify visualize weigh work write "
 )
 _AMBIGUOUS = (
     "build change check complete copy count double estimate factor filter focus form graph group "
