@@ -12,7 +12,7 @@ import pytest
 from fusionfactory.encoders import make_encoder
 from fusionfactory.errors import MissingExtraError, ThoughtError
 from fusionfactory.sealed import digest
-from fusionfactory.thoughts import lookup
+from fusionfactory.thoughts import lookup, shelf
 from fusionfactory.thoughts.index import ThoughtIndex
 from fusionfactory.thoughts.template import Source, ThoughtTemplate
 
@@ -145,6 +145,17 @@ def test_excluded_rows_are_not_found_and_have_no_vote(approximate: bool) -> None
     assert only_b.confidence.tolist() == [1.0]
     within = index.search(given[:1], 20, ["a"], exclude=[a_rows[:-1]])
     assert within.rows[0].tolist() == [a_rows[-1], *[-1] * 19]
+
+
+def test_a_screen_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    bank, queries = templates(300, "a", "b", "b", None), vectors(40, seed=1)
+    plain = ThoughtIndex.build(bank, vectors(300))
+    monkeypatch.setattr(shelf, "_SCREENED", 20)
+    screened = ThoughtIndex.build(bank, vectors(300))
+    for asked in (None, ["a", "b"] * 20):
+        one, other = (index.search(queries, 2, asked) for index in (plain, screened))
+        np.testing.assert_array_equal(one.rows, other.rows)
+        np.testing.assert_array_equal(one.similarity, other.similarity)
 
 
 def test_ties_go_by_id_whatever_the_order() -> None:

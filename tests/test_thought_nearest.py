@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusionfactory.thoughts import nearest as module
-from fusionfactory.thoughts.nearest import bans, nearest, ranked
+from fusionfactory.thoughts.bans import bans
+from fusionfactory.thoughts.nearest import nearest, ranked
+from fusionfactory.thoughts.screen import Screen
 
 if TYPE_CHECKING:
     from fusionfactory.types import FloatArray, IntArray
@@ -49,20 +51,65 @@ def searches(draw: st.DrawFn) -> tuple[FloatArray, FloatArray, int, IntArray, li
     return rows, queries, k, rng.permutation(n), excluded
 
 
-@given(searches(), st.sampled_from([(4096, 256, 1 << 22), (7, 3, 40)]))
+SIZES = ("_TILE", "_QUERIES", "_SCORES", "_PAIRS", "_LARGEST_BLOCK")
+
+
+@given(searches(), st.sampled_from([(1024, 256, 1 << 25, 1 << 10, 64), (7, 3, 700, 3, 2)]))
 @settings(max_examples=150, deadline=None)
 def test_it_finds_what_sorting_everything_finds(
     search: tuple[FloatArray, FloatArray, int, IntArray, list[list[int]]],
-    sizes: tuple[int, int, int],
+    sizes: tuple[int, ...],
 ) -> None:
     rows, queries, k, rank, excluded = search
     with pytest.MonkeyPatch.context() as patch:
-        for name, size in zip(("_TILE", "_QUERIES", "_NUMBERS"), sizes, strict=True):
+        for name, size in zip(SIZES, sizes, strict=True):
             patch.setattr(module, name, size)
         found, scores = nearest(rows, queries, k, rank, bans(excluded))
+        for name in ("_MOST_BLOCKS", "_MOST_LEFT"):
+            patch.setattr(module, name, 1.0)
+        screened = nearest(rows, queries, k, rank, bans(excluded), Screen.of(rows))
     expected, expected_scores = sorted_naively(rows, queries, k, rank, excluded)
+    for one, other in ((found, scores), screened):
+        np.testing.assert_array_equal(one, expected)
+        np.testing.assert_array_equal(other, expected_scores)
+
+
+def narrow(count: int, rng: np.random.Generator) -> FloatArray:
+    """Rows that vary in few directions, as embeddings do."""
+    return unit(rng.normal(size=(count, 60)) * np.arange(1, 61) ** -1.5)
+
+
+def test_a_screen_leaves_few_rows_and_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    rows, queries, rank = narrow(6000, rng), narrow(50, rng), rng.permutation(6000)
+    excluded = [rng.permutation(6000)[:20].tolist() for _ in range(50)]
+    expected, expected_scores = nearest(rows, queries, 4, rank, bans(excluded))
+
+    def plain(*_: object) -> None:
+        msg = "every row was compared"
+        raise AssertionError(msg)
+
+    monkeypatch.setattr(module._Search, "plain", plain)
+    found, scores = nearest(rows, queries, 4, rank, bans(excluded), Screen.of(rows))
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(scores, expected_scores)
+    everywhere = unit(rng.normal(size=(6000, 60)))
+    with pytest.raises(AssertionError, match="every row was compared"):
+        nearest(everywhere, queries, 4, rank, bans(None), Screen.of(everywhere))
+
+
+def test_a_screen_bounds_every_product() -> None:
+    rng = np.random.default_rng(6)
+    rows, queries = narrow(500, rng), narrow(40, rng)
+    rows[3] = 0
+    screen = Screen.of(rows)
+    assert screen.rows.shape == (500, 31)
+    bounds = screen.rows @ screen.turned(queries).T
+    exact = rows.astype(np.float64) @ queries.astype(np.float64).T
+    assert (bounds >= exact).all()
+    assert (bounds - exact).mean() < 0.1
+    some = screen.part(slice(100, 110))
+    np.testing.assert_array_equal(some.rows, screen.rows[100:110])
 
 
 def test_many_rows_in_many_blocks() -> None:

@@ -17,8 +17,8 @@ from fusionfactory.errors import InputError, ThoughtError
 from fusionfactory.estimator import Estimator
 from fusionfactory.sealed import SealedState
 from fusionfactory.thoughts.approximate import GRAPH, Graph
+from fusionfactory.thoughts.bans import Bans, bans
 from fusionfactory.thoughts.lookup import EXACT_ROWS, Lookup, Neighbours
-from fusionfactory.thoughts.nearest import Bans, bans
 from fusionfactory.thoughts.shelf import Shelf, id_numbers, unit_vectors
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class ThoughtIndex:
         """
         shelf = _shelf(templates, vectors)
         due = len(shelf) > EXACT_ROWS if approximate is None else approximate
-        return cls(shelf, Graph.of(shelf.ids, shelf.rows) if due else None, encoder)
+        if due:
+            return cls(shelf, Graph.of(shelf.ids, shelf.rows), encoder)
+        return cls(shelf.prepared(), None, encoder)
 
     def __len__(self) -> int:
         return len(self._shelf)
@@ -253,8 +255,9 @@ class ThoughtIndex:
         except (KeyError, TypeError, InputError) as error:
             msg = f"does not fit this version of fusionfactory: {type(error).__name__}: {error}"
             raise ThoughtError(msg, file=file) from error
-        graph = Graph.load(directory / GRAPH, *shelf.rows.shape) if approximate else None
-        return cls(shelf, graph, encoder)
+        if approximate:
+            return cls(shelf, Graph.load(directory / GRAPH, *shelf.rows.shape), encoder)
+        return cls(shelf.prepared(), None, encoder)
 
 
 def _shelf(templates: Sequence[ThoughtTemplate], vectors: FloatArray) -> Shelf:

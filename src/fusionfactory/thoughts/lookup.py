@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusionfactory.thoughts.approximate import Graph
-    from fusionfactory.thoughts.nearest import Bans
+    from fusionfactory.thoughts.bans import Bans
     from fusionfactory.thoughts.shelf import Shelf
     from fusionfactory.types import FloatArray, IntArray
 
@@ -117,8 +117,8 @@ class Lookup:
             rows, similarity = self._through_graph(who, queries, part, k)
         else:
             banned = self._banned.within(part, who)
-            rank = self._shelf.rank[part]
-            rows, similarity = nearest(self._shelf.rows[part], queries, k, rank, banned)
+            rank, screen = self._shelf.rank[part], self._shelf.screen(part)
+            rows, similarity = nearest(self._shelf.rows[part], queries, k, rank, banned, screen)
             rows[rows >= 0] += part.start
         silent = ~queries.any(axis=1)
         rows[silent], similarity[silent] = -1, np.nan

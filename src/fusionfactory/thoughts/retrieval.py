@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusionfactory.errors import ThoughtError
-from fusionfactory.thoughts.nearest import bans, nearest
+from fusionfactory.thoughts.bans import bans
+from fusionfactory.thoughts.nearest import nearest
 from fusionfactory.thoughts.shelf import unit_vectors
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusionfactory.errors import ThoughtError
+from fusionfactory.thoughts.screen import Screen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Shelf", "id_numbers", "unit_vectors"]
 
 _CHUNK = 65536
+_SCREENED = 8192
 _HEX = frozenset("0123456789abcdef")
 _ID_DIGITS = 16
 
@@ -81,6 +83,19 @@ class Shelf:
     def part(self, number: int) -> slice:
         """The rows of a task."""
         return slice(int(self.starts[number]), int(self.starts[number + 1]))
+
+    def screen(self, rows: slice) -> Screen | None:
+        """The screen of some rows; None where they are too few to need one."""
+        return self._screen.part(rows) if rows.stop - rows.start >= _SCREENED else None
+
+    @cached_property
+    def _screen(self) -> Screen:
+        return Screen.of(self.rows)
+
+    def prepared(self) -> Shelf:
+        """The shelf, after what the first search would wait for."""
+        self.screen(self.everything)
+        return self
 
     def find(self, ids: IntArray) -> IntArray:
         """The row of each id number; -1 where there is none."""
