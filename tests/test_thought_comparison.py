@@ -290,7 +290,9 @@ def test_a_task_without_scores_is_left_out_by_name(table: OutcomeTable) -> None:
 
 def test_nothing_scored_says_what_to_do(table: OutcomeTable) -> None:
     empty = replace(table, quality=np.full_like(table.quality, NAN))
-    with pytest.raises(ThoughtError, match=r"m has no task .* collect and score first"):
+    with pytest.raises(
+        ThoughtError, match=r"no model has scored answers .* collect and score first"
+    ):
         compare(empty)
 
 
@@ -301,12 +303,21 @@ def test_every_model_has_its_own_table() -> None:
     one = gated_table({"thought:3": (0.3, 0, 0, 0)})
     other = gated_table({"thought:3": (0, 0.3, 0, 0), "format": (0, 0, 0, 0)}, model="n")
     both = OutcomeTable.from_long(pl.concat([one.to_long(), other.to_long()]))
-    assert models_of(both) == ["m", "n"]
+    assert models_of(both, "test") == ["m", "n"]
     found = compare(both, draws=50).document["models"]
     assert [model["model"] for model in found] == ["m", "n"]
     assert list(rows(found[0])) == ["direct", "thought:3", "gated", "gated-any"]
     assert list(rows(found[1])) == ["direct", "format", "thought:3", "gated", "gated-any"]
     assert found[0] == quick(both, models=["m"])
+
+
+def test_a_model_whose_train_answers_alone_are_there_is_not_compared() -> None:
+    one = gated_table({"thought:3": (0.3, 0, 0, 0)})
+    writer = gated_table({"think": (0, 0, 0, 0)}, model="writer").to_long()
+    trained = writer.filter(pl.col("split") == "train")
+    both = OutcomeTable.from_long(pl.concat([one.to_long(), trained]))
+    assert models_of(both, "test") == ["m"]
+    assert [model["model"] for model in compare(both, draws=50).document["models"]] == ["m"]
 
 
 def test_the_document_is_json_and_the_same_again(table: OutcomeTable) -> None:
@@ -333,13 +344,13 @@ def test_labels(strategy: str, name: str) -> None:
 
 
 def test_wrong_use_says_what_was_expected(table: OutcomeTable) -> None:
-    with pytest.raises(ThoughtError, match=r"no model 'x' that answered by direct .* are: m"):
+    with pytest.raises(ThoughtError, match=r"no model 'x' that answered test .* are: m"):
         compare(table, models=["x"])
-    with pytest.raises(ThoughtError, match="of the split 'dev'; the table has: test, train"):
+    with pytest.raises(ThoughtError, match="split 'dev' by direct .* the splits: test, train"):
         compare(table, test_split="dev")
     with pytest.raises(ThoughtError, match="the gates learn on 'train'"):
         compare(table, test_split="train")
-    with pytest.raises(ThoughtError, match="no model answered by direct and by another strategy"):
+    with pytest.raises(ThoughtError, match="no model has scored answers to queries of the split"):
         compare(table.select_arms(["m"]))
     gated = table.select_arms(["m", "m|think"])
     named = replace(gated, arms=(gated.arms[0], replace(gated.arms[1], strategy="gated")))

@@ -30,7 +30,7 @@ __all__ = ["GATES", "KIND", "Comparison", "compare"]
 KIND = "thoughts"
 """The value of `kind` by which a report knows the document."""
 
-GATES = {"gated": ("thought",), "gated-any": ("think", "format", "thought")}
+GATES = {"gated": ("thought",), "gated-any": ("think", "format", "few-shot", "thought")}
 """Row to the kinds of strategies that its gate may use instead of the baseline."""
 
 
@@ -92,16 +92,20 @@ def compare(
         msg = f"the gates learn on {test_split!r}: what they gain there is no evidence"
         raise ThoughtError(msg, field="test_split")
     settings = _Settings(train_splits, test_split, similarity, risk, min_coverage, draws, seed)
-    known = models_of(table)
+    known = models_of(table, test_split)
     for model in models:
         if model not in known:
             msg = (
-                f"no model {model!r} that answered by {BASELINE} and by another strategy; there "
-                f"are: {', '.join(known) or 'none'}"
+                f"no model {model!r} that answered {test_split} queries by {BASELINE} and by "
+                f"another strategy; there are: {', '.join(known) or 'none'}"
             )
             raise ThoughtError(msg, field="model")
     if not known:
-        msg = f"no model answered by {BASELINE} and by another strategy: collect such arms first"
+        splits = ", ".join(sorted(set(table.queries["split"].drop_nulls()))) or "none"
+        msg = (
+            f"no model has scored answers to queries of the split {test_split!r} by {BASELINE} and "
+            f"by another strategy: collect and score first. The table has the splits: {splits}"
+        )
         raise ThoughtError(msg, field="arms")
     found, gates = [], {}
     for model in models or known:

@@ -51,17 +51,13 @@ class Ground:
         """Leaves out tasks that the baseline, then arms that a task's queries lack too often.
 
         Raises:
-            ThoughtError: No query is of the split, or none was answered by all arms.
+            ThoughtError: No query of the split was answered by all arms.
         """
         arms = sorted(
             (arm for arm in table.arms if arm.model == model), key=lambda arm: _rank(arm.strategy)
         )
         table = table.select_arms([arm.name for arm in arms])
         tested = (table.queries["split"] == test_split).fill_null(value=False).to_numpy()
-        if not tested.any():
-            splits = ", ".join(sorted(set(table.queries["split"].drop_nulls()))) or "none"
-            msg = f"no query is of the split {test_split!r}; the table has: {splits}"
-            raise ThoughtError(msg, field="split")
         asked = Counter(table.tasks[tested].tolist())
         shares = {t: _share(table, tested & (table.tasks == t)) for t in sorted(asked)}
         kept = {task: share for task, share in shares.items() if share[0] >= min_coverage}
@@ -104,11 +100,18 @@ class Ground:
         return min(counts, key=lambda name: (-counts[name], name))
 
 
-def models_of(table: OutcomeTable) -> list[str]:
-    """Models that answered by the baseline and by some other strategy, in the table's order."""
+def models_of(table: OutcomeTable, split: str) -> list[str]:
+    """Models that answered queries of a split by the baseline and by some other strategy.
+
+    In the table's order. One whose train answers alone are there, such as a writer of templates,
+    is none.
+    """
+    rows = (table.queries["split"] == split).fill_null(value=False).to_numpy()
+    seen = table.observed()[rows].any(axis=0)
     found: dict[str, set[str]] = {}
-    for arm in table.arms:
-        found.setdefault(arm.model, set()).add(arm.strategy)
+    for arm, there in zip(table.arms, seen, strict=True):
+        if there:
+            found.setdefault(arm.model, set()).add(arm.strategy)
     return [model for model, used in found.items() if BASELINE in used and len(used) > 1]
 
 
