@@ -170,12 +170,10 @@ def disk_figures(index: ThoughtIndex) -> dict[str, Any]:
     return {"save": asdict(write), "load": asdict(read), "mib": size}
 
 
-def graph_figures(
-    vectors: FloatArray, queries: FloatArray, count: int, exact: ThoughtIndex | None
-) -> dict[str, Any]:
+def graph_figures(vectors: FloatArray, queries: FloatArray, count: int) -> dict[str, Any]:
     """An index with usearch beside the exact search of the same rows, over all."""
     templates = templates_of(["task"] * count)
-    exact = exact or ThoughtIndex.build(templates, vectors, approximate=False)
+    exact = ThoughtIndex.build(templates, vectors, approximate=False)
     made: list[ThoughtIndex] = []
     build = timed(lambda: made.append(ThoughtIndex.build(templates, vectors, approximate=True)))
     true = exact.search(queries[:500], K, over_all=True)
@@ -214,11 +212,49 @@ def show_search(figures: dict[str, dict[str, float]]) -> None:
 
 def show_naive(report: dict[str, Any], figures: dict[str, Timed], count: int) -> None:
     """Prints the naive way beside ours, per query over all, in CPU seconds."""
+    ours = report["search"]["over all"]["cpu_p50_ms"] / 1e3
+    for parse, one in figures.items():
+        every = one.cpu_s / min(PAIRS, count) * count
+        report[f"naive {parse}"] = {**asdict(one), "extrapolated_cpu_s": every}
+        print(
+            f"naive, {parse}: {one.cpu_s:.2f} CPU s for {min(PAIRS, count)} pairs, so {every:.1f} "
+            f"for one query over all; ours {ours * 1e3:.2f} ms: {every / ours:,.0f} times as fast"
+        )
+
+
+def main() -> None:
+    """Measures and prints everything."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data_dir", nargs="?", help="folder of the embeddings [made vectors]")
+    parser.add_argument("--templates", type=int, default=100_000)
+    parser.add_argument("--ann", type=int, default=0, help="also usearch on so many templates")
+    parser.add_argument("--json", type=Path, help="write everything here")
+    args = parser.parse_args()
+    facts = machine()
+    seeds = real_vectors(args.data_dir) if args.data_dir else made_vectors()
+    print(facts, f"{args.templates} templates, {COLUMNS} columns", sep="\n")
+    vectors, queries = grown(seeds, args.templates, 1), grown(seeds, BATCH, 2)
+    centers = seeds[np.random.default_rng(3).integers(0, len(seeds), TASKS)]
+    told = tasks_of(queries, centers)
+    templates = templates_of(tasks_of(vectors, centers))
+    before = memory_mib()
+    made: list[ThoughtIndex] = []
+    build = timed(lambda: made.append(ThoughtIndex.build(templates, vectors)))
+    index = made[0]
+    report: dict[str, Any] = {"machine": facts, "build": asdict(build)}
+    passed = verdict(build.wall_s, BUILD_S, "s")
+    print(f"build {build.wall_s:.2f} s {passed}, CPU {build.cpu_s:.2f} s")
+    ways = ["over all", "task given", "task predicted"]
+    report["search"] = search_figures(index, queries, told, ways)
+    show_search(report["search"])
+    report["memory_mib"] = {"rows": vectors.nbytes / 2**20, "growth": memory_mib() - before}
+    report["disk"] = disk_figures(index)
+    print("memory", report["memory_mib"], "disk", report["disk"])
     show_naive(report, naive_figures(vectors, queries[0]), args.templates)
     if args.ann:
         same = args.ann == args.templates
         rows = vectors if same else grown(seeds, args.ann, 1)
-        report["usearch"] = graph_figures(rows, queries, args.ann, index if same else None)
+        report["usearch"] = graph_figures(rows, queries, args.ann)
         print("usearch", json.dumps(report["usearch"], indent=1))
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
