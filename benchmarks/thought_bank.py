@@ -29,13 +29,13 @@ from fusionfactory.scorers import ALIASES, gold_answers
 from fusionfactory.scorers.number import numerals
 from fusionfactory.table import OutcomeTable
 from fusionfactory.thoughts.bank import read_bank
-from fusionfactory.thoughts.build import build
-from fusionfactory.thoughts.extractive import ExtractiveWriter
+from fusionfactory.thoughts.extract.sketch import approach
+from fusionfactory.thoughts.extract.writer import ExtractiveWriter
 from fusionfactory.thoughts.index import ThoughtIndex
-from fusionfactory.thoughts.leaks import leaks
+from fusionfactory.thoughts.leaks.check import leaks
 from fusionfactory.thoughts.retrieval import retrieval_quality
-from fusionfactory.thoughts.select import Selection, select
-from fusionfactory.thoughts.sketch import approach
+from fusionfactory.thoughts.writing.build import build
+from fusionfactory.thoughts.writing.select import Selection, select
 from routing import EMBEDDINGS, data_folder, machine
 
 if TYPE_CHECKING:

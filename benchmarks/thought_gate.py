@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fusionfactory.table import OutcomeTable
-from fusionfactory.thoughts.evidence import NONE, Trials
-from fusionfactory.thoughts.gate import RISK, Gate, Rule
+from fusionfactory.thoughts.gating.evidence import NONE, Trials
+from fusionfactory.thoughts.gating.gate import RISK, Gate, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

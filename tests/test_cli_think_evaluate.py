@@ -10,7 +10,7 @@ import pytest
 
 from fusionfactory.store import Store
 from fusionfactory.table import OutcomeTable
-from fusionfactory.thoughts.gate import Gate
+from fusionfactory.thoughts.gating.gate import Gate
 from gated_table import gated_table
 from test_cli import Run, run
 

@@ -15,7 +15,7 @@ from fusionfactory.report import render_html, render_markdown, write_report
 from fusionfactory.report.radar import radar
 from fusionfactory.report.thoughts_document import read_thoughts
 from fusionfactory.report.thoughts_words import figures_of, gain_words, lead, remarks, rule_words
-from fusionfactory.thoughts.comparison import compare
+from fusionfactory.thoughts.gating.comparison import compare
 from gated_table import TASKS, gated_table
 from test_report import ATTACK, Page, sample
 

@@ -9,7 +9,6 @@ import numpy as np
 from fusionfactory.encoders.hashing import HashingEncoder
 from fusionfactory.thoughts.bank import read_bank
 from fusionfactory.thoughts.indexing import index_bank
-from fusionfactory.thoughts.merge import merge
 from fusionfactory.thoughts.prompter import Prompter
 from fusionfactory.thoughts.template import (
     NOTES,
@@ -18,6 +17,7 @@ from fusionfactory.thoughts.template import (
     ThoughtTemplate,
     write_templates,
 )
+from fusionfactory.thoughts.writing.merge import merge
 from fusionfactory.types import Query
 
 if TYPE_CHECKING:

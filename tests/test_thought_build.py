@@ -14,11 +14,11 @@ from fusionfactory.demo import bundled_log
 from fusionfactory.errors import CallError, ThoughtError
 from fusionfactory.store import Store
 from fusionfactory.tasks import Task, plain_task
-from fusionfactory.thoughts.build import NOTES, WRITING, build
-from fusionfactory.thoughts.record import BUILD
 from fusionfactory.thoughts.template import TEMPLATES, read_templates
-from fusionfactory.thoughts.training import training_rows
-from fusionfactory.thoughts.write import Summariser
+from fusionfactory.thoughts.writing.build import NOTES, WRITING, build
+from fusionfactory.thoughts.writing.record import BUILD
+from fusionfactory.thoughts.writing.training import training_rows
+from fusionfactory.thoughts.writing.write import Summariser
 from fusionfactory.types import Query
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.clients import ChatRequest
     from fusionfactory.table import OutcomeTable
-    from fusionfactory.thoughts.select import Selection
+    from fusionfactory.thoughts.writing.select import Selection
 
 ARMS = ("a", "b")
 

@@ -12,8 +12,8 @@ import pytest
 
 from fusionfactory.errors import ThoughtError
 from fusionfactory.table import OutcomeTable
-from fusionfactory.thoughts.comparison import KIND, compare
-from fusionfactory.thoughts.ground import label, models_of
+from fusionfactory.thoughts.gating.comparison import KIND, compare
+from fusionfactory.thoughts.gating.ground import label, models_of
 from gated_table import MODEL, TASKS, TOKENS, gated_table
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ import pytest
 
 from fusionfactory.importers import import_table
 from fusionfactory.tasks import make_task
-from fusionfactory.thoughts.extractive import EXTRACTIVE, ExtractiveWriter
-from fusionfactory.thoughts.leaks import leaks
-from fusionfactory.thoughts.particulars import Particulars
-from fusionfactory.thoughts.reasoning import code_of, reasoning
-from fusionfactory.thoughts.select import Selection, select
-from fusionfactory.thoughts.sketch import approach, formulas, operations, programming
-from fusionfactory.thoughts.steps import steps
+from fusionfactory.thoughts.extract.reasoning import code_of, reasoning
+from fusionfactory.thoughts.extract.sketch import approach, formulas, operations, programming
+from fusionfactory.thoughts.extract.steps import steps
+from fusionfactory.thoughts.extract.writer import EXTRACTIVE, ExtractiveWriter
+from fusionfactory.thoughts.leaks.check import leaks
+from fusionfactory.thoughts.leaks.particulars import Particulars
+from fusionfactory.thoughts.writing.select import Selection, select
 from fusionfactory.types import Outcome, Query
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

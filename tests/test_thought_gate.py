@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from fusionfactory.errors import ThoughtError
-from fusionfactory.thoughts.evidence import LEAST_SPREAD, NONE, Evidence, Trials, paired_mean
-from fusionfactory.thoughts.gate import RISK, Gate, Rule
+from fusionfactory.thoughts.gating.evidence import LEAST_SPREAD, NONE, Evidence, Trials, paired_mean
+from fusionfactory.thoughts.gating.gate import RISK, Gate, Rule
 from gated_table import MODEL, TASKS, TOKENS, gated_table
 
 if TYPE_CHECKING:

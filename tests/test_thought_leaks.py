@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fusionfactory.thoughts.leaks import leaks
-from fusionfactory.thoughts.spelled import spelled
+from fusionfactory.thoughts.leaks.check import leaks
+from fusionfactory.thoughts.leaks.spelled import spelled
 from fusionfactory.types import Query
 
 ROBE = Query("q", "A robe takes 600 bolts twice. How many bolts?", "gsm8k", "math",

@@ -9,8 +9,8 @@ import pytest
 
 from fusionfactory.encoders.hashing import HashingEncoder
 from fusionfactory.errors import ThoughtError
-from fusionfactory.thoughts.merge import merge
 from fusionfactory.thoughts.template import Source, ThoughtTemplate
+from fusionfactory.thoughts.writing.merge import merge
 
 
 def template(

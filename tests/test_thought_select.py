@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from fake_outcomes import outcome_table
 from fusionfactory.errors import ThoughtError
-from fusionfactory.thoughts.select import Selection, merged, select
 from fusionfactory.thoughts.template import Source
+from fusionfactory.thoughts.writing.select import Selection, merged, select
 from fusionfactory.types import Query
 
 if TYPE_CHECKING:

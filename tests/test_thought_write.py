@@ -18,12 +18,12 @@ from fusionfactory.errors import CallError, ConfigError
 from fusionfactory.pricing import CallPrice
 from fusionfactory.store import Store
 from fusionfactory.tasks import plain_task
-from fusionfactory.thoughts.asking import messages, messages_again
-from fusionfactory.thoughts.general import general, particulars
-from fusionfactory.thoughts.leaks import leaks
-from fusionfactory.thoughts.select import Selection
-from fusionfactory.thoughts.tidy import CHARACTERS, SENTENCES, sentences, shortened, spoken
-from fusionfactory.thoughts.write import Summariser, write_notes
+from fusionfactory.thoughts.leaks.check import leaks
+from fusionfactory.thoughts.writing.asking import messages, messages_again
+from fusionfactory.thoughts.writing.general import general, particulars
+from fusionfactory.thoughts.writing.select import Selection
+from fusionfactory.thoughts.writing.tidy import CHARACTERS, SENTENCES, sentences, shortened, spoken
+from fusionfactory.thoughts.writing.write import Summariser, write_notes
 from fusionfactory.types import Outcome, Query, Score
 
 if TYPE_CHECKING:
@@ -352,7 +352,7 @@ import os, sys, time
 from pathlib import Path
 from test_thought_write import LEAKY, NOTE, Writer, first, selection
 from fusionfactory.store import Store
-from fusionfactory.thoughts.write import write_notes
+from fusionfactory.thoughts.writing.write import write_notes
 
 folder, last = Path(sys.argv[1]), int(sys.argv[2])
 log = (folder / "asked.log").open("a", encoding="utf-8", buffering=1)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fusionfactory.config import Config
-    from fusionfactory.thoughts.build import TextWriter
-    from fusionfactory.thoughts.record import BuildSummary
-    from fusionfactory.thoughts.write import Summariser
+    from fusionfactory.thoughts.writing.build import TextWriter
+    from fusionfactory.thoughts.writing.record import BuildSummary
+    from fusionfactory.thoughts.writing.write import Summariser
 
 __all__ = ["command"]
 
@@ -82,7 +82,7 @@ def command(
     Goes on where an earlier build stopped: what the bank holds is not written, or paid, again.
     """
     from fusionfactory.plan import known_tasks
-    from fusionfactory.thoughts.build import build
+    from fusionfactory.thoughts.writing.build import build
 
     by = _writer(config, writer)
     table = read_table(store)
@@ -116,11 +116,11 @@ def _about(source: str) -> Iterator[None]:
 
 def _writer(config: Config, name: str) -> Summariser | TextWriter:
     if name == _EXTRACTIVE:
-        from fusionfactory.thoughts.extractive import ExtractiveWriter
+        from fusionfactory.thoughts.extract.writer import ExtractiveWriter
 
         return ExtractiveWriter()
     from fusionfactory.plan import call_price, choose, endpoint_name, make_clients
-    from fusionfactory.thoughts.write import Summariser
+    from fusionfactory.thoughts.writing.write import Summariser
 
     (model,) = choose("model", config.models, [name])
     endpoint = endpoint_name(model)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         ThoughtsDocument,
     )
     from fusionfactory.table import OutcomeTable
-    from fusionfactory.thoughts.gate import Gate
+    from fusionfactory.thoughts.gating.gate import Gate
     from fusionfactory.types import FloatArray
 
 __all__ = ["command", "print_comparison"]
@@ -83,7 +83,7 @@ def command(
     few-shot:K, random:K, thought:K. Gates choose between them by what train questions say.
     """
     from fusionfactory.pricing import with_usable_costs
-    from fusionfactory.thoughts.comparison import compare
+    from fusionfactory.thoughts.gating.comparison import compare
 
     if html_path:
         check_path(html_path)

@@ -8,9 +8,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from fusionfactory.report.parts import STRICT, Count, Number, Point, checked
-from fusionfactory.thoughts.comparison import KIND
-from fusionfactory.thoughts.gate import BASELINE
-from fusionfactory.thoughts.ground import FORMAT
+from fusionfactory.thoughts.gating.comparison import KIND
+from fusionfactory.thoughts.gating.gate import BASELINE
+from fusionfactory.thoughts.gating.ground import FORMAT
 
 __all__ = [
     "Figures", "GainFacts", "GateFacts", "ModelFacts", "RowFacts", "RuleFacts", "Statement",
@@ -59,7 +59,7 @@ class Figures(_Part):
 
 
 class RowFacts(Figures):
-    """One line of a comparison; see `thoughts.standing` for meanings and units."""
+    """One line of a comparison; see `thoughts.gating.standing` for meanings and units."""
 
     name: str
     label: str

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from fusionfactory.thoughts.extractive import ExtractiveWriter
+from fusionfactory.thoughts.extract.writer import ExtractiveWriter
 from fusionfactory.thoughts.finder import Found
-from fusionfactory.thoughts.gate import Gate
+from fusionfactory.thoughts.gating.gate import Gate
 from fusionfactory.thoughts.index import ThoughtIndex
 from fusionfactory.thoughts.indexing import Indexed, index_bank
-from fusionfactory.thoughts.leaks import Leak
+from fusionfactory.thoughts.leaks.check import Leak
 from fusionfactory.thoughts.lookup import Neighbours
 from fusionfactory.thoughts.prompter import Prompter
-from fusionfactory.thoughts.select import Selection
 from fusionfactory.thoughts.strategy import Strategy, parse_strategy
 from fusionfactory.thoughts.template import (
     CRITERIA,
@@ -19,6 +18,7 @@ from fusionfactory.thoughts.template import (
     read_templates,
     write_templates,
 )
+from fusionfactory.thoughts.writing.select import Selection
 
 __all__ = [
     "CRITERIA",

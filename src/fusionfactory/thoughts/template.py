@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 CRITERIA = ("performance", "judge", "hybrid")
-"""How source answers are ranked: see `thoughts.select`."""
+"""How source answers are ranked: see `thoughts.writing.select`."""
 
 TEMPLATES = "templates.jsonl"
 """Name of the file of templates in a bank's directory."""

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fusionfactory.scorers import ALIASES
 from fusionfactory.scorers.choice import option_letters
-from fusionfactory.thoughts.leaks import leaks
-from fusionfactory.thoughts.particulars import Particulars
-from fusionfactory.thoughts.reasoning import reasoning
-from fusionfactory.thoughts.secret import secret_of, stem
-from fusionfactory.thoughts.sketch import approach, formulas, operations, programming
-from fusionfactory.thoughts.spelled import COMMON
-from fusionfactory.thoughts.steps import Step, steps
+from fusionfactory.thoughts.extract.reasoning import reasoning
+from fusionfactory.thoughts.extract.sketch import approach, formulas, operations, programming
+from fusionfactory.thoughts.extract.steps import Step, steps
+from fusionfactory.thoughts.leaks.check import leaks
+from fusionfactory.thoughts.leaks.particulars import Particulars
+from fusionfactory.thoughts.leaks.secret import secret_of, stem
+from fusionfactory.thoughts.leaks.spelled import COMMON
 
 if TYPE_CHECKING:
     from fusionfactory.tasks import Task
-    from fusionfactory.thoughts.select import Selection
+    from fusionfactory.thoughts.writing.select import Selection
     from fusionfactory.types import Query
 
 __all__ = ["EXTRACTIVE", "ExtractiveWriter"]

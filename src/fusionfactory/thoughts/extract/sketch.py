@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fusionfactory.scorers.choice import option_letters
-from fusionfactory.thoughts.reasoning import code_of
+from fusionfactory.thoughts.extract.reasoning import code_of
 
 __all__ = ["approach", "formulas", "operations", "programming"]
 

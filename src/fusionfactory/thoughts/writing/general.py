@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from fusionfactory.scorers.number import numerals
-from fusionfactory.thoughts.leaks import leaks
-from fusionfactory.thoughts.particulars import Particulars
+from fusionfactory.thoughts.leaks.check import leaks
+from fusionfactory.thoughts.leaks.particulars import Particulars
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

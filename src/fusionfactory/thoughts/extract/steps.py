@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from fusionfactory.thoughts.particulars import FIGURE, Particulars
-from fusionfactory.thoughts.tidy import sentences
-from fusionfactory.thoughts.verbs import AMBIGUOUS, GERUNDS, THIRD, VERBS
+from fusionfactory.thoughts.extract.verbs import AMBIGUOUS, GERUNDS, THIRD, VERBS
+from fusionfactory.thoughts.leaks.particulars import FIGURE, Particulars
+from fusionfactory.thoughts.writing.tidy import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,11 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fusionfactory.encoders.hashing import HashingEncoder
 from fusionfactory.store import Store
-from fusionfactory.thoughts.asking import PROMPT_VERSION
-from fusionfactory.thoughts.leaks import leaks
-from fusionfactory.thoughts.merge import merge
-from fusionfactory.thoughts.record import BuildSummary, read_record
-from fusionfactory.thoughts.select import FINALISTS, KEEP, Selection, merged, select
+from fusionfactory.thoughts.leaks.check import leaks
 from fusionfactory.thoughts.template import (
     NOTES,
     TEMPLATES,
@@ -27,8 +23,12 @@ from fusionfactory.thoughts.template import (
     read_templates,
     write_templates,
 )
-from fusionfactory.thoughts.training import training_rows
-from fusionfactory.thoughts.write import Note, Summariser, Written, write_notes
+from fusionfactory.thoughts.writing.asking import PROMPT_VERSION
+from fusionfactory.thoughts.writing.merge import merge
+from fusionfactory.thoughts.writing.record import BuildSummary, read_record
+from fusionfactory.thoughts.writing.select import FINALISTS, KEEP, Selection, merged, select
+from fusionfactory.thoughts.writing.training import training_rows
+from fusionfactory.thoughts.writing.write import Note, Summariser, Written, write_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

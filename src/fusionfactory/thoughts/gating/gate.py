@@ -1,7 +1,7 @@
 """When to use templates: per task, and per query where similarity tells more, from train outcomes.
 
 A candidate is used on a task only where its gain over the baseline, drawn towards the other tasks'
-(`thoughts.evidence`), exceeds a margin of z standard errors. z is such that, over all candidates of
+(`gating.evidence`), exceeds a margin of z standard errors. z is such that, over all candidates of
 a task together, one without any gain passes with a probability of `risk` at most. Where true gains
 are the paper's, the default keeps 3.3 of 5.5 points to be had with 100 train queries a task, and
 makes one task in a hundred worse by over half a point (`benchmarks/thought_gate.py`).
@@ -20,8 +20,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import ThoughtError
 from fusionfactory.metrics import mean_or_nan
-from fusionfactory.thoughts.evidence import NONE, Evidence, Trials
-from fusionfactory.thoughts.nearness import Nearness, near_rules
+from fusionfactory.thoughts.gating.evidence import NONE, Evidence, Trials
+from fusionfactory.thoughts.gating.nearness import Nearness, near_rules
 from fusionfactory.types import Arm
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from fusionfactory.metrics import mean_cost, taken
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fusionfactory.thoughts.ground import Ground
+    from fusionfactory.thoughts.gating.ground import Ground
     from fusionfactory.types import FloatArray, IntArray
 
 __all__ = ["Standings", "number"]

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fusionfactory.thoughts.evidence import NONE, paired_mean
+from fusionfactory.thoughts.gating.evidence import NONE, paired_mean
 
 if TYPE_CHECKING:
-    from fusionfactory.thoughts.evidence import Trials
+    from fusionfactory.thoughts.gating.evidence import Trials
     from fusionfactory.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["LEAST_QUERIES", "Nearness", "near_rules"]

@@ -14,10 +14,10 @@ import numpy as np
 
 from fusionfactory.errors import ThoughtError
 from fusionfactory.missing import MIN_COVERAGE
-from fusionfactory.thoughts.gate import BASELINE, RISK, TRAIN_SPLITS, Gate
-from fusionfactory.thoughts.ground import FORMAT, Ground, kind_of, label, models_of
-from fusionfactory.thoughts.standing import Standings, number
-from fusionfactory.thoughts.statements import statements
+from fusionfactory.thoughts.gating.gate import BASELINE, RISK, TRAIN_SPLITS, Gate
+from fusionfactory.thoughts.gating.ground import FORMAT, Ground, kind_of, label, models_of
+from fusionfactory.thoughts.gating.standing import Standings, number
+from fusionfactory.thoughts.gating.statements import statements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

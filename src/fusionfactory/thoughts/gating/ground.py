@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusionfactory.errors import ThoughtError, UnsupportedError
-from fusionfactory.thoughts.gate import BASELINE
+from fusionfactory.thoughts.gating.gate import BASELINE
 from fusionfactory.thoughts.strategy import Strategy, parse_strategy
 from fusionfactory.thoughts.template import CRITERIA
 

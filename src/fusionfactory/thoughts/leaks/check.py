@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fusionfactory.scorers.number import numerals, same_number
 from fusionfactory.scorers.words import squash, words
-from fusionfactory.thoughts.secret import SIDES, Kind, Secret, bare, secret_of, stem
-from fusionfactory.thoughts.spelled import COMMON, spelled
+from fusionfactory.thoughts.leaks.secret import SIDES, Kind, Secret, bare, secret_of, stem
+from fusionfactory.thoughts.leaks.spelled import COMMON, spelled
 
 if TYPE_CHECKING:
     from fusionfactory.types import Query

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from fusionfactory.clients import ChatRequest
 from fusionfactory.collect import ArmCall, collect, interleaved
-from fusionfactory.thoughts.asking import PROMPT_VERSION, messages, messages_again
-from fusionfactory.thoughts.general import general, particulars
-from fusionfactory.thoughts.leaks import leaks
-from fusionfactory.thoughts.tidy import shortened, spoken
+from fusionfactory.thoughts.leaks.check import leaks
+from fusionfactory.thoughts.writing.asking import PROMPT_VERSION, messages, messages_again
+from fusionfactory.thoughts.writing.general import general, particulars
+from fusionfactory.thoughts.writing.tidy import shortened, spoken
 from fusionfactory.types import Arm, Query
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from fusionfactory.pricing import CallPrice
     from fusionfactory.store import Store
     from fusionfactory.tasks import Task
-    from fusionfactory.thoughts.leaks import Leak
-    from fusionfactory.thoughts.select import Selection
+    from fusionfactory.thoughts.leaks.check import Leak
+    from fusionfactory.thoughts.writing.select import Selection
     from fusionfactory.types import Outcome
 
 __all__ = ["Note", "Summariser", "Written", "write_notes"]

@@ -11,7 +11,7 @@ from fusionfactory.scorers import ALIASES, gold_answers
 from fusionfactory.scorers.choice import option_letters
 from fusionfactory.scorers.number import Numeral, numerals
 from fusionfactory.scorers.words import ARTICLES, squash, words
-from fusionfactory.thoughts.spelled import COMMON
+from fusionfactory.thoughts.leaks.spelled import COMMON
 
 if TYPE_CHECKING:
     from fusionfactory.types import Query
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["SIDES", "Kind", "Secret", "bare", "secret_of", "stem"]
 
 Kind: TypeAlias = Literal["answer", "option", "number", "target"]
-"""What a note gives away: see `thoughts.leaks`."""
+"""What a note gives away: see `thoughts.leaks.check`."""
 
 SIDES = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 """The words of the two sides of a question of yes or no."""

@@ -8,8 +8,8 @@ from functools import cached_property
 
 from fusionfactory.scorers.number import numerals
 from fusionfactory.scorers.words import words
-from fusionfactory.thoughts.spelled import COMMON
-from fusionfactory.thoughts.verbs import VERBS
+from fusionfactory.thoughts.extract.verbs import VERBS
+from fusionfactory.thoughts.leaks.spelled import COMMON
 
 __all__ = ["FIGURE", "Particulars"]
 

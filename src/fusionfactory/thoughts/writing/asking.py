@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fusionfactory.clients import Message
-    from fusionfactory.thoughts.leaks import Leak
-    from fusionfactory.thoughts.select import Selection
+    from fusionfactory.thoughts.leaks.check import Leak
+    from fusionfactory.thoughts.writing.select import Selection
 
 __all__ = ["PROMPT_VERSION", "messages", "messages_again"]
 
