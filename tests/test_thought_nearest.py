@@ -54,7 +54,7 @@ def searches(draw: st.DrawFn) -> tuple[FloatArray, FloatArray, int, IntArray, li
 SIZES = ("_TILE", "_QUERIES", "_SCORES", "_PAIRS", "_LARGEST_BLOCK")
 
 
-@given(searches(), st.sampled_from([(1024, 256, 1 << 25, 1 << 10, 64), (7, 3, 700, 3, 2)]))
+@given(searches(), st.sampled_from([(1 << 18, 256, 1 << 25, 1 << 10, 64), (7, 3, 700, 3, 2)]))
 @settings(max_examples=150, deadline=None)
 def test_it_finds_what_sorting_everything_finds(
     search: tuple[FloatArray, FloatArray, int, IntArray, list[list[int]]],

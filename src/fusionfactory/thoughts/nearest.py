@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["nearest", "ranked"]
 
-_TILE = 1024
-"""Rows that are scored at a time; their scores stay in the processor's cache."""
+_TILE = 1 << 18
+"""Scores that are computed at a time, 1 MiB; they stay in the processor's cache."""
 _QUERIES = 256
 """Queries at a time, or fewer:"""
 _SCORES = 1 << 25
@@ -112,7 +112,7 @@ class _Scores:
         self._all = room[: blocks * block * len(queries)].reshape(blocks * block, len(queries))
         self._all[len(rows) :] = -np.inf
         highest = np.empty((blocks, len(queries)), dtype=np.float32)
-        step = max(_TILE // block, 1)
+        step = max(_TILE // (block * len(queries)), 1)
         for first in range(0, blocks, step):
             last = min(first + step, blocks)
             start, stop = first * block, min(last * block, len(rows))
