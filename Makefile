@@ -30,10 +30,13 @@ demo: ## the whole loop on the bundled log
 bench: $(STAMP)  ## figures of benchmarks/RESULTS.md; DATA=folder of the tables
 	$(if $(DATA),$(BIN)/python benchmarks/routing.py $(DATA),@echo "no DATA=folder: routing and scorers are left out")
 	$(if $(DATA),$(BIN)/python benchmarks/scorers.py $(DATA))
+	$(if $(DATA),$(BIN)/python benchmarks/thought_bank.py $(DATA))
 	$(BIN)/python benchmarks/latency.py $(DATA)
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/collect.py
 	$(BIN)/python benchmarks/sandbox.py
+	$(BIN)/python benchmarks/thought_index.py $(DATA)
+	$(BIN)/python benchmarks/thought_gate.py $(DATA)
 
 docs: $(STAMP)  ## rewrites docs/cli.md from the commands' own help
 	$(BIN)/python docs/make_cli.py
