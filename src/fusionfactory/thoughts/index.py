@@ -122,7 +122,8 @@ class ThoughtIndex:
     def add(self, templates: Sequence[ThoughtTemplate], vectors: FloatArray) -> None:
         """Adds templates; one that is there already gets the new vector.
 
-        Rows are numbered anew. One call for many templates costs little more than for one.
+        Rows are numbered anew. One call for many templates costs little more than for one. An exact
+        index stays exact, however many there are.
 
         Raises:
             ThoughtError: As `build`, or the vectors have another width than the index.
