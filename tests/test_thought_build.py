@@ -14,7 +14,9 @@ from fusionfactory.demo import bundled_log
 from fusionfactory.errors import CallError, ThoughtError
 from fusionfactory.store import Store
 from fusionfactory.tasks import Task, plain_task
-from fusionfactory.thoughts.template import TEMPLATES, read_templates
+from fusionfactory.thoughts.bank import read_bank
+from fusionfactory.thoughts.leaks.check import leaks
+from fusionfactory.thoughts.template import TEMPLATES, read_templates, write_templates
 from fusionfactory.thoughts.writing.build import NOTES, WRITING, build
 from fusionfactory.thoughts.writing.record import BUILD
 from fusionfactory.thoughts.writing.training import training_rows
@@ -184,6 +186,42 @@ def test_a_second_criterion_adds_its_own(tmp_path: Path) -> None:
     assert by_query["q0", "b"] == ("judge",)
 
 
+def test_criteria_that_choose_alike_later_share_the_note_too(tmp_path: Path) -> None:
+    build(table(3, first=1), Hand(), tmp_path)
+    build(table(3, first=1), Hand(), tmp_path, criteria=["judge"])
+    criteria = {t.sources[0].query_id: t.criteria for t in read_bank(tmp_path)}
+    assert criteria["q1"] == criteria["q2"] == ("performance", "judge")
+
+
+def test_a_merged_text_gives_no_answer_of_another_question_away(tmp_path: Path) -> None:
+    advice = "Read all of the words slowly, then compare each of them with {} and count twice."
+    named = {"q1": "gold3", "q3": "gold1"}
+    queries = [question(i) for i in (1, 3, 5)]
+    rows = outcome_table(queries, ARMS, [[1, 1]] * 3)
+    writer = Hand(lambda s: advice.format(named.get(s.query.id, "gold9")))
+    assert build(rows, writer, tmp_path, near=0.5).merged == 1
+    shown = {template.question: template.text for template in read_bank(tmp_path)}
+    assert not any(leaks(shown[query.text], query) for query in queries)
+
+
+def test_a_template_of_the_users_own_is_kept(tmp_path: Path) -> None:
+    build(table(2), Hand(), tmp_path)
+    first, *rest = read_templates(tmp_path / TEMPLATES)
+    own = replace(first, text="My own advice.", writer="me", notes=())
+    write_templates([first, *rest, own], tmp_path / TEMPLATES)
+    assert build(table(3), Hand(), tmp_path).templates == 4
+    assert build(table(3), Hand(), tmp_path).templates == 4
+    assert read_templates(tmp_path / TEMPLATES)[-1] == own
+
+
+def test_a_bank_whose_record_is_lost_has_one_writer_too(tmp_path: Path) -> None:
+    build(table(2), Hand(), tmp_path)
+    (tmp_path / BUILD).unlink()
+    with pytest.raises(ThoughtError, match=r"notes.jsonl, row 1, field 'writer': the note was"):
+        build(table(3), Hand(name="other"), tmp_path)
+    assert build(table(3), Hand(), tmp_path).held == 2
+
+
 def test_a_bank_has_one_writer(tmp_path: Path) -> None:
     build(table(2), Hand(), tmp_path)
     with pytest.raises(ThoughtError, match=r"build.json, field 'writer': the bank was written by"):
@@ -309,6 +347,8 @@ def test_rows_that_are_not_there() -> None:
         training_rows(table(2), tasks=["x"])
     with pytest.raises(ThoughtError, match=r"'split': no query of the split 'train' .* has: test"):
         training_rows(table(2, "test"))
+    with pytest.raises(ThoughtError, match=r"'split': no query of the split 'test' .* has: none"):
+        training_rows(table(2), split="test")
 
 
 def test_a_build_without_any_calls_works_on_a_real_log(tmp_path: Path) -> None:

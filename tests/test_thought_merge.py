@@ -83,6 +83,16 @@ def test_equal_texts_are_one_whatever_their_vectors() -> None:
     assert len(merge(several, np.zeros((2, 3)))) == 1
 
 
+def test_no_text_is_shared_with_a_question_whose_answer_it_holds() -> None:
+    several = [template(ADD, "a", "b"), template(AGAIN, "c"), template(AGAIN, "d")]
+    vectors = np.ones((3, 1))
+    merged = merge(several, vectors, gives_away=lambda _, note: note.question == "Q d")
+    assert [(t.text, sorted(t.query_ids)) for t in merged] == [
+        (ADD, ["a", "b", "c"]),
+        (AGAIN, ["d"]),
+    ]
+
+
 def test_a_zero_vector_resembles_nothing() -> None:
     several = [template(ADD, "a"), template(AGAIN, "b")]
     assert len(merge(several, np.zeros((2, 3)))) == 2

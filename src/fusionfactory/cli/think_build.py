@@ -28,6 +28,10 @@ __all__ = ["command"]
 _EXTRACTIVE = "extractive"
 _STOPPED = 1
 _SHOWN_ERRORS = 3
+_NO_SPLIT = (
+    "the table names no splits: notes are written from every question, so that none of them is "
+    "left to test on"
+)
 
 
 @click.command("build", epilog="Example: fusionfactory think build --store runs.db --bank thoughts")
@@ -98,6 +102,8 @@ def command(
     if json_path:
         write_json(asdict(summary), json_path)
     _print(where, summary, bank)
+    if split != "all" and table.queries["split"].is_null().all():
+        where.print(_NO_SPLIT, style="yellow", markup=False, soft_wrap=True)
     nothing = summary.failed and not summary.written
     if summary.stopped or nothing:
         raise click.exceptions.Exit(_STOPPED)

@@ -14,7 +14,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fusionfactory.encoders.hashing import HashingEncoder
+from fusionfactory.errors import ThoughtError
 from fusionfactory.store import Store
+from fusionfactory.table import QUERY_COLUMNS
 from fusionfactory.thoughts.leaks.check import leaks
 from fusionfactory.thoughts.template import (
     NOTES,
@@ -29,6 +31,7 @@ from fusionfactory.thoughts.writing.record import BuildSummary, read_record
 from fusionfactory.thoughts.writing.select import FINALISTS, KEEP, Selection, merged, select
 from fusionfactory.thoughts.writing.training import training_rows
 from fusionfactory.thoughts.writing.write import Note, Summariser, Written, write_notes
+from fusionfactory.types import Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -112,7 +115,10 @@ def build(
     """
     started_s = time.perf_counter()
     record = read_record(directory, writer.name)
-    notes = read_templates(directory / NOTES) if (directory / NOTES).exists() else []
+    notes = _held(directory / NOTES)
+    if not record.runs:
+        _check_writer(notes, writer.name, directory / NOTES)
+    own = [template for template in _held(directory / TEMPLATES) if not template.notes]
     choice: dict[str, Any] = {
         "source_arms": list(source_arms),
         "keep": keep,
@@ -134,15 +140,20 @@ def build(
     else:
         version = writer.version
         written = Written(tuple(_own(writer, s, tasks or {}) for s in new), 0, ())
-    notes += [_template(note, writer.name, version) for note in written.notes if note.text]
+    notes = _joined(
+        [*notes, *(_template(n, writer.name, version) for n in written.notes if n.text)]
+    )
     encoder = encoder or HashingEncoder()
-    templates = merge(notes, encoder.encode([t.text for t in notes]), threshold=near)
+    vectors = encoder.encode([note.text for note in notes])
+    templates = merge(notes, vectors, threshold=near, gives_away=_leaky(table))
+    merged_away = len(notes) - len(templates)
+    templates += own
     summary = replace(
         _told(BuildSummary(writer.name, version, len(rows), 0, 0), written),
         unanswered=len(rows) - len({selection.query.id for selection in chosen}),
         held=len(chosen) - len(new),
         templates=len(templates),
-        merged=len(notes) - len(templates),
+        merged=merged_away,
         tasks=dict(sorted(Counter(t.task or "" for t in templates).items())),
         seconds=time.perf_counter() - started_s,
     )
@@ -151,6 +162,42 @@ def build(
     settings = {"criteria": list(criteria), **choice, "split": split, "only": list(only)}
     record.add({**settings, "near": near}, summary).save(directory)
     return summary
+
+
+def _held(path: Path) -> list[ThoughtTemplate]:
+    return read_templates(path) if path.exists() else []
+
+
+def _check_writer(notes: Sequence[ThoughtTemplate], writer: str, path: Path) -> None:
+    """Looks at the notes of a first build that was cut short before its record was written."""
+    for row, note in enumerate(notes, 1):
+        if note.writer != writer:
+            msg = (
+                f"the note was written by {note.writer!r}, not {writer!r}: build into another "
+                "directory, so that templates of two writers are not mixed"
+            )
+            raise ThoughtError(msg, file=path, row=row, field="writer")
+
+
+def _joined(notes: Sequence[ThoughtTemplate]) -> list[ThoughtTemplate]:
+    """Each note once: what a later criterion chose alike adds that criterion to the note."""
+    by_id: dict[str, ThoughtTemplate] = {}
+    for note in notes:
+        there = by_id.get(note.id, note)
+        criteria = dict.fromkeys((*there.criteria, *note.criteria))
+        by_id[note.id] = replace(there, criteria=tuple(criteria))
+    return list(by_id.values())
+
+
+def _leaky(table: OutcomeTable) -> Callable[[str, ThoughtTemplate], bool]:
+    """Whether a text gives away the answer to a note's question; of one not in the table, yes."""
+    queries = {row[0]: Query(*row) for row in table.queries.select(QUERY_COLUMNS).rows()}
+
+    def gives_away(text: str, note: ThoughtTemplate) -> bool:
+        query = queries.get(note.sources[0].query_id)
+        return query is None or bool(leaks(text, query))
+
+    return gives_away
 
 
 def _lacking(chosen: Sequence[Selection], notes: Sequence[ThoughtTemplate]) -> list[Selection]:

@@ -13,7 +13,7 @@ from fusionfactory.scorers.words import words
 from fusionfactory.thoughts.template import CRITERIA
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from fusionfactory.thoughts.template import ThoughtTemplate
     from fusionfactory.types import FloatArray, IntArray
@@ -34,6 +34,7 @@ def merge(
     vectors: FloatArray,
     *,
     threshold: float = THRESHOLD,
+    gives_away: Callable[[str, ThoughtTemplate], bool] | None = None,
 ) -> list[ThoughtTemplate]:
     """The templates with one for each group of near-duplicates.
 
@@ -49,6 +50,8 @@ def merge(
         templates: In any order.
         vectors: (n, d) embeddings of the templates' texts, of any scale; zero rows resemble none.
         threshold: In (0, 1].
+        gives_away: Whether a text holds the answer to a template's question, under which it would
+            be shown: the template then does not become one with it. Not asked of its own text.
 
     Returns:
         In the order of the templates that stand for themselves. Each has the sources and criteria
@@ -70,7 +73,7 @@ def merge(
     for places in groups.values():
         places.sort(key=lambda p: (-len(templates[p].sources), templates[p].id, p))
         group = [templates[place] for place in places]
-        heads = _heads(group, _unit(vectors[places]), threshold)
+        heads = _heads(group, _unit(vectors[places]), threshold, gives_away)
         for place, first in zip(places, heads, strict=True):
             head.setdefault(places[first], []).append(place)
     return [_united([templates[place] for place in head[first]]) for first in sorted(head)]
@@ -83,13 +86,23 @@ def _unit(vectors: FloatArray) -> FloatArray:
     return unit
 
 
-def _heads(group: list[ThoughtTemplate], rows: FloatArray, threshold: float) -> list[int]:
+def _heads(
+    group: list[ThoughtTemplate],
+    rows: FloatArray,
+    threshold: float,
+    gives_away: Callable[[str, ThoughtTemplate], bool] | None,
+) -> list[int]:
     """Per template of a group, the best first, the position of the one that it becomes part of."""
     telling = _telling([template.text for template in group])
     texts: dict[str, int] = {}
     heads: list[int] = []
     kept = np.empty(len(group), dtype=np.intp)
     count = 0
+
+    def fits(head: int, template: ThoughtTemplate) -> bool:
+        text = group[head].text
+        return text == template.text or gives_away is None or not gives_away(text, template)
+
     for start in range(0, len(group), _BLOCK):
         block = rows[start : start + _BLOCK]
         # float32 sums are off by a few 1e-7, and equal rows must reach a threshold of 1
@@ -100,7 +113,10 @@ def _heads(group: list[ThoughtTemplate], rows: FloatArray, threshold: float) -> 
             near = kept[:first][earlier[place - start]]
             fresh = kept[first:count]
             near = np.concatenate([near, fresh[within[place - start, fresh - start]]])
-            head = texts.get(template.text, _first_equal(telling, place, near))
+            head = texts.get(template.text, -1)
+            if head < 0 or not fits(head, template):
+                equal = _equal(telling, place, near)
+                head = next((other for other in equal if fits(other, template)), -1)
             if head < 0:
                 head = place
                 kept[count] = place
@@ -119,14 +135,14 @@ def _telling(texts: list[str]) -> list[Counter[str]]:
     return [Counter({w: n for w, n in found.items() if w not in common}) for found in counted]
 
 
-def _first_equal(telling: list[Counter[str]], place: int, near: IntArray) -> int:
+def _equal(telling: list[Counter[str]], place: int, near: IntArray) -> Iterator[int]:
+    """Those of the near ones that share enough of the words that tell."""
     mine = telling[place]
     for other in near.tolist():
         theirs = telling[other]
         both = (mine | theirs).total()
         if not both or (mine & theirs).total() >= _EQUAL_WORDS * both:
-            return int(other)
-    return -1
+            yield int(other)
 
 
 def _united(group: list[ThoughtTemplate]) -> ThoughtTemplate:

@@ -27,7 +27,8 @@ def training_rows(
         tasks: Only rows of these tasks; of all where none is named.
 
     Raises:
-        ThoughtError: The table has no such task, or no row of the split is left.
+        ThoughtError: The table has no such task, no row of the split is left, or a split other
+            than `train` is asked of a table that states none.
     """
     names = table.tasks
     for name in tasks:
@@ -36,7 +37,7 @@ def training_rows(
             raise ThoughtError(msg, field="task")
     keep = np.isin(names, list(tasks)) if tasks else np.ones(len(table), dtype=np.bool_)
     splits = table.queries["split"].fill_null("").to_numpy()
-    if split is not None and (splits != "").any():
+    if split is not None and (split != "train" or (splits != "").any()):
         keep &= splits == split
     if not keep.any():
         msg = (
