@@ -277,6 +277,11 @@ def test_a_bank_that_is_missing_or_out_of_date(
         ({"query": "x", "task": ""}, "row 2, field 'task': '' is no name, expected a text"),
         ({"messages": [{"role": "system", "content": "x"}]}, "row 2, field 'messages': the conv"),
         ({"messages": ["x"]}, "row 2, field 'messages': expected JSON objects with a 'role'"),
+        ({"messages": [{"role": "user", "content": 5}]}, "row 2, field 'messages': content 5 is"),
+        (
+            {"messages": [{"role": "user", "content": "x", "n": float("inf")}]},
+            "row 2, field 'messages': holds a number that is not finite",
+        ),
     ],
 )
 def test_a_bad_line_is_named(

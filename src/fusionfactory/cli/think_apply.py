@@ -124,6 +124,16 @@ def _messages(
     if not all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in line.messages):
         msg = "expected JSON objects with a 'role'"
         raise FormatError(msg, file=INPUT, row=line.row, field="messages")
+    for message in line.messages:
+        content = message.get("content")
+        if content is not None and not isinstance(content, str | list):
+            msg = f"content {content!r:.200} is neither a text nor a list of parts"
+            raise FormatError(msg, file=INPUT, row=line.row, field="messages")
+    try:
+        json.dumps(line.messages, allow_nan=False)
+    except ValueError:
+        msg = "holds a number that is not finite, which JSON cannot carry"
+        raise FormatError(msg, file=INPUT, row=line.row, field="messages") from None
     try:
         return with_notes(line.messages, block.text, told.closing)
     except InputError as error:
