@@ -138,6 +138,16 @@ def test_a_merged_template_is_hidden_from_the_query_that_its_text_is_from() -> N
     assert shown(prompter, query(25, id="q25"), "thought:2") == ["Note 20.", "Note 10."]
 
 
+def test_a_shared_text_is_hidden_whatever_the_order_of_rows() -> None:
+    written = template(20)
+    sources = (*written.sources, Source("q30", "m"))
+    shared = replace(template(30), text=written.text, sources=sources)
+    for templates in ([written, shared, template(40)], [shared, written, template(40)]):
+        asked = query(20, id="another id")
+        for strategy in ("thought:9", "few-shot:9", "random:9"):
+            assert shown(bank(templates), asked, strategy) == ["Note 40."]
+
+
 def test_its_own_have_no_say_in_which_task_a_query_is_of() -> None:
     of_others = [template(n, task="other") for n in (30, 31, 32)]
     prompter = bank([template(20), *of_others])

@@ -140,7 +140,9 @@ class Finder:
         That is a row under its question, and one whose text was written for it.
         """
         asked: dict[str, str] = {}
-        for template, text in zip(self.templates, self._questions, strict=True):
+        pairs = zip(self.templates, self._questions, strict=True)
+        # The question that a text was written for comes before those that share the text.
+        for template, text in sorted(pairs, key=lambda pair: len(pair[0].query_ids)):
             asked.setdefault(template.sources[0].query_id, text)
         rows: dict[tuple[str, str], list[int]] = {}
         for row, (template, text) in enumerate(zip(self.templates, self._questions, strict=True)):
