@@ -13,6 +13,7 @@ import pytest
 from fusionfactory.errors import ThoughtError
 from fusionfactory.thoughts.gating.evidence import LEAST_SPREAD, NONE, Evidence, Trials, paired_mean
 from fusionfactory.thoughts.gating.gate import RISK, Gate, Rule
+from fusionfactory.thoughts.gating.nearness import near_rules
 from gated_table import MODEL, TASKS, TOKENS, gated_table
 
 if TYPE_CHECKING:
@@ -250,6 +251,22 @@ def test_no_threshold_for_unknown_tasks() -> None:
     gate = fitted(table, similarity=similarity)
     assert gate.other.near is None
     assert gate.decide(["never seen", "sums"], np.array([0.9, 0.9])) == ["direct", "thought:3"]
+
+
+def test_a_candidate_that_most_queries_miss_gets_no_threshold() -> None:
+    near = np.linspace(0, 1, 200)
+    gain = np.where(near >= 0.5, 1.0, -1.0)
+    missed = np.where(np.arange(200) % 10 == 0, gain, np.nan)
+    nothing = np.zeros(200, dtype=np.int64)
+
+    def rule(*columns: FloatArray) -> int | None:
+        trials = Trials(np.stack(columns, axis=1), nothing, np.arange(200), 1)
+        (found,) = near_rules(trials, near, np.full((2, len(columns)), np.nan), 1.3)
+        return found.candidate if found else None
+
+    assert rule(missed) is None
+    assert rule(gain) == 0
+    assert rule(2 * missed, gain) == 1
 
 
 def test_no_threshold_on_few_queries() -> None:

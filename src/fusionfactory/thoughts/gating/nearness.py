@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["LEAST_QUERIES", "Nearness", "near_rules"]
 
 LEAST_QUERIES = 40
-"""Train queries of known similarity below which no threshold is tried."""
+"""Train queries of known similarity and outcome below which no threshold is tried."""
 
 _FOLDS = 5
 _STEPS = 10
@@ -56,23 +56,31 @@ def near_rules(
     fold = order[group] % _FOLDS
     known = ~np.isnan(similarity)
     scopes = [(trials.tasks == task) & known for task in range(trials.count)]
+    tried = [_tried(trials, scope) for scope in scopes]
     ahead = np.full((len(scopes), len(fold)), np.nan)
     for held in range(_FOLDS):
         rest = fold != held
         by_task = trials.rows(np.nonzero(rest)[0]).weigh().best(margin, costs)
         for number, scope in enumerate(scopes):
-            rule = _learn(trials.differences, similarity, scope & rest)
+            rule = _learn(tried[number], similarity, scope & rest)
             rows = np.nonzero(scope & ~rest)[0]
             if rule and rows.size:
                 chosen = _gained(trials.differences[rows], by_task[number])
-                used = similarity[rows] >= rule.threshold
-                got = np.where(used, trials.differences[rows, rule.candidate], 0.0)
+                gain = trials.differences[rows, rule.candidate]
+                # What the candidate missed says nothing of the rule, on either side of it.
+                got = np.where(similarity[rows] >= rule.threshold, gain, 0.0 * gain)
                 ahead[number, rows] = got - chosen
     worth = [_worth(lead, trials.groups, margin) for lead in ahead]
     return [
-        _learn(trials.differences, similarity, scope) if good else None
-        for scope, good in zip(scopes, worth, strict=True)
+        _learn(mine, similarity, scope) if good else None
+        for mine, scope, good in zip(tried, scopes, worth, strict=True)
     ]
+
+
+def _tried(trials: Trials, scope: BoolArray) -> FloatArray:
+    """(n, c) differences, NaN for candidates that too few of these queries are known of."""
+    known = (~np.isnan(trials.differences[scope])).sum(axis=0)
+    return np.where(known >= LEAST_QUERIES, trials.differences, np.nan)
 
 
 def _gained(differences: FloatArray, chosen: int) -> FloatArray:
@@ -86,13 +94,14 @@ def _worth(lead: FloatArray, groups: IntArray, margin: float) -> bool:
 
 def _learn(differences: FloatArray, similarity: FloatArray, scope: BoolArray) -> Nearness | None:
     """Candidate and threshold, of the deciles of similarity, with the highest mean gain."""
-    if not scope.any():
-        return None
     gain, near = differences[scope], similarity[scope]
+    if np.isnan(gain).all():
+        return None
     thresholds = np.quantile(near, np.arange(_STEPS) / _STEPS)
     known = ~np.isnan(gain)
     used = (near >= thresholds[:, None]).astype(np.float64)
     total = used @ np.where(known, gain, 0.0)
-    mean = total / np.maximum(1, known.sum(axis=0))
+    pairs = known.sum(axis=0)
+    mean = np.where(pairs, total / np.maximum(1, pairs), -np.inf)
     step, candidate = np.unravel_index(int(mean.argmax()), mean.shape)
     return Nearness(int(candidate), float(thresholds[step]))
