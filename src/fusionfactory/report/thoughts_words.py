@@ -53,7 +53,8 @@ MEANINGS = {
     "thought, K": "The K nearest questions with the templates that were written from their best "
                   "answers; by performance, judge or hybrid says how those were ranked.",
     "gated": "Zero-shot or thought, as train queries of the task say.",
-    "gated-any": "Zero-shot, think, format-only or thought, as train queries of the task say.",
+    "gated-any": "Zero-shot, think, format-only, few-shot or thought, as train queries of the task "
+                 "say.",
 }  # fmt: skip
 
 

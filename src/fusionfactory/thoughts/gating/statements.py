@@ -46,7 +46,7 @@ def _never_below(
     below = [
         task["name"]
         for task, part in zip(tasks, found, strict=True)
-        if part["gain"] < -ALLOWANCE - 1e-9
+        if part["gain"] < -ALLOWANCE - _NOTHING
     ]
     worst = row["worst_task"]
     size = next(task["queries"] for task in tasks if task["name"] == worst["name"])
