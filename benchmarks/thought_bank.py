@@ -28,12 +28,12 @@ from fusionfactory.encoders import make_encoder
 from fusionfactory.scorers import ALIASES, gold_answers
 from fusionfactory.scorers.number import numerals
 from fusionfactory.table import OutcomeTable
-from fusionfactory.thoughts.bank import read_bank
 from fusionfactory.thoughts.extract.sketch import approach
 from fusionfactory.thoughts.extract.writer import ExtractiveWriter
-from fusionfactory.thoughts.index import ThoughtIndex
 from fusionfactory.thoughts.leaks.check import leaks
-from fusionfactory.thoughts.retrieval import retrieval_quality
+from fusionfactory.thoughts.search.bank import read_bank
+from fusionfactory.thoughts.search.index import ThoughtIndex
+from fusionfactory.thoughts.search.retrieval import retrieval_quality
 from fusionfactory.thoughts.writing.build import build
 from fusionfactory.thoughts.writing.select import Selection, select
 from routing import EMBEDDINGS, data_folder, machine
@@ -41,7 +41,7 @@ from routing import EMBEDDINGS, data_folder, machine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from fusionfactory.thoughts.retrieval import Contrast
+    from fusionfactory.thoughts.search.retrieval import Contrast
     from fusionfactory.thoughts.template import ThoughtTemplate
     from fusionfactory.types import Query
 

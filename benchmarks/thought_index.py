@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from fusionfactory.thoughts.index import ThoughtIndex
+from fusionfactory.thoughts.search.index import ThoughtIndex
 from fusionfactory.thoughts.template import Source, ThoughtTemplate
 from routing import EMBEDDINGS, data_folder, machine
 

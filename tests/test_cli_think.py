@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fusionfactory.cli import main
-from fusionfactory.thoughts.index import ThoughtIndex
-from fusionfactory.thoughts.indexing import index_bank
 from fusionfactory.thoughts.prompt import CLOSING
+from fusionfactory.thoughts.search.index import ThoughtIndex
+from fusionfactory.thoughts.search.indexing import index_bank
 from fusionfactory.thoughts.template import TEMPLATES, Source, ThoughtTemplate, write_templates
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from fusionfactory.errors import ConfigError
 from fusionfactory.evaluation import DEFAULT_SCENARIOS
 from fusionfactory.routers import BASE_ROUTERS, PAPER
 from fusionfactory.testing import make_table
-from fusionfactory.thoughts.indexing import DEFAULT_ENCODER
+from fusionfactory.thoughts.search.indexing import DEFAULT_ENCODER
 
 
 @pytest.fixture

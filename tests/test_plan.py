@@ -21,7 +21,7 @@ from fusionfactory.plan import (
     questions,
     tasks_by_name,
 )
-from fusionfactory.thoughts.indexing import index_bank
+from fusionfactory.thoughts.search.indexing import index_bank
 from fusionfactory.thoughts.template import TEMPLATES, Source, ThoughtTemplate, write_templates
 from fusionfactory.types import Query
 

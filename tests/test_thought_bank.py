@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusionfactory.encoders.hashing import HashingEncoder
-from fusionfactory.thoughts.bank import read_bank
-from fusionfactory.thoughts.indexing import index_bank
 from fusionfactory.thoughts.prompter import Prompter
+from fusionfactory.thoughts.search.bank import read_bank
+from fusionfactory.thoughts.search.indexing import index_bank
 from fusionfactory.thoughts.template import (
     NOTES,
     TEMPLATES,

@@ -14,8 +14,8 @@ from fusionfactory.demo import bundled_log
 from fusionfactory.errors import CallError, ThoughtError
 from fusionfactory.store import Store
 from fusionfactory.tasks import Task, plain_task
-from fusionfactory.thoughts.bank import read_bank
 from fusionfactory.thoughts.leaks.check import leaks
+from fusionfactory.thoughts.search.bank import read_bank
 from fusionfactory.thoughts.template import TEMPLATES, read_templates, write_templates
 from fusionfactory.thoughts.writing.build import NOTES, WRITING, build
 from fusionfactory.thoughts.writing.record import BUILD

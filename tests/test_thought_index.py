@@ -12,8 +12,8 @@ import pytest
 from fusionfactory.encoders import make_encoder
 from fusionfactory.errors import MissingExtraError, ThoughtError
 from fusionfactory.sealed import digest
-from fusionfactory.thoughts import lookup, shelf
-from fusionfactory.thoughts.index import ThoughtIndex
+from fusionfactory.thoughts.search import lookup, shelf
+from fusionfactory.thoughts.search.index import ThoughtIndex
 from fusionfactory.thoughts.template import Source, ThoughtTemplate
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ def test_a_graph_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "usearch", None)
     with pytest.raises(MissingExtraError, match=r"fusionfactory\[ann\]"):
         ThoughtIndex.build(templates(3, "a"), vectors(3), approximate=True)
-    monkeypatch.setattr("fusionfactory.thoughts.index.EXACT_ROWS", 2)
+    monkeypatch.setattr("fusionfactory.thoughts.search.index.EXACT_ROWS", 2)
     with pytest.raises(MissingExtraError, match=r"fusionfactory\[ann\]"):
         ThoughtIndex.build(templates(3, "a"), vectors(3))
     assert not ThoughtIndex.build(templates(3, "a"), vectors(3), approximate=False).approximate

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusionfactory.thoughts import nearest as module
-from fusionfactory.thoughts.bans import bans
-from fusionfactory.thoughts.nearest import nearest, ranked
-from fusionfactory.thoughts.screen import Screen
+from fusionfactory.thoughts.search import nearest as module
+from fusionfactory.thoughts.search.bans import bans
+from fusionfactory.thoughts.search.nearest import nearest, ranked
+from fusionfactory.thoughts.search.screen import Screen
 
 if TYPE_CHECKING:
     from fusionfactory.types import FloatArray, IntArray

@@ -11,9 +11,9 @@ import pytest
 from fusionfactory.encoders import Encoder
 from fusionfactory.errors import ThoughtError, UnsupportedError
 from fusionfactory.tasks import make_task
-from fusionfactory.thoughts.index import ThoughtIndex
 from fusionfactory.thoughts.prompt import CLOSING
 from fusionfactory.thoughts.prompter import Prompter
+from fusionfactory.thoughts.search.index import ThoughtIndex
 from fusionfactory.thoughts.strategy import Strategy, parse_strategy
 from fusionfactory.thoughts.template import Source, ThoughtTemplate
 from fusionfactory.types import Query

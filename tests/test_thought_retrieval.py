@@ -13,9 +13,9 @@ import pytest
 from fusionfactory.encoders import make_encoder
 from fusionfactory.errors import InputError, NotFittedError, ThoughtError
 from fusionfactory.table import CELLS, QUERY_COLUMNS, OutcomeTable
-from fusionfactory.thoughts.index import ThoughtIndex
-from fusionfactory.thoughts.retrieval import retrieval_quality
-from fusionfactory.thoughts.similarity import SimilarityEncoder
+from fusionfactory.thoughts.search.index import ThoughtIndex
+from fusionfactory.thoughts.search.retrieval import retrieval_quality
+from fusionfactory.thoughts.search.similarity import SimilarityEncoder
 from fusionfactory.thoughts.template import Source, ThoughtTemplate
 from fusionfactory.types import Arm
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from fusionfactory.config import Config
     from fusionfactory.tasks import Task
-    from fusionfactory.thoughts.finder import Found
     from fusionfactory.thoughts.prompter import Block
+    from fusionfactory.thoughts.search.finder import Found
     from fusionfactory.thoughts.strategy import Strategy
 
 __all__ = ["command"]

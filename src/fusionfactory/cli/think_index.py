@@ -28,7 +28,7 @@ def command(
     Run it after every build: only new templates are embedded, and those that are gone are taken
     out. Another --encoder makes the index anew.
     """
-    from fusionfactory.thoughts.indexing import index_bank
+    from fusionfactory.thoughts.search.indexing import index_bank
 
     done = index_bank(bank, encoder, anew=anew, network=allow_endpoint)
     if json_path:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from fusionfactory.thoughts.extract.writer import ExtractiveWriter
-from fusionfactory.thoughts.finder import Found
 from fusionfactory.thoughts.gating.gate import Gate
-from fusionfactory.thoughts.index import ThoughtIndex
-from fusionfactory.thoughts.indexing import Indexed, index_bank
 from fusionfactory.thoughts.leaks.check import Leak
-from fusionfactory.thoughts.lookup import Neighbours
 from fusionfactory.thoughts.prompter import Prompter
+from fusionfactory.thoughts.search.finder import Found
+from fusionfactory.thoughts.search.index import ThoughtIndex
+from fusionfactory.thoughts.search.indexing import Indexed, index_bank
+from fusionfactory.thoughts.search.lookup import Neighbours
 from fusionfactory.thoughts.strategy import Strategy, parse_strategy
 from fusionfactory.thoughts.template import (
     CRITERIA,

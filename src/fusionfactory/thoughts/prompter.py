@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from fusionfactory.errors import ThoughtError
 from fusionfactory.tasks.own import plain_task
 from fusionfactory.tasks.prompts import STRATEGIES
-from fusionfactory.thoughts.bank import read_bank
-from fusionfactory.thoughts.finder import Finder, Found
 from fusionfactory.thoughts.prompt import TOKEN_BUDGET, examples, notes, with_notes
+from fusionfactory.thoughts.search.bank import read_bank
+from fusionfactory.thoughts.search.finder import Finder, Found
 from fusionfactory.thoughts.strategy import parse_strategy
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.encoders import Encoder
     from fusionfactory.tasks import Task
-    from fusionfactory.thoughts.index import ThoughtIndex
+    from fusionfactory.thoughts.search.index import ThoughtIndex
     from fusionfactory.thoughts.template import ThoughtTemplate
     from fusionfactory.types import FloatArray, Query
 
@@ -111,7 +111,7 @@ class Prompter:
         Raises:
             ThoughtError: Templates or index are missing, damaged, or not of each other.
         """
-        from fusionfactory.thoughts.index import ThoughtIndex
+        from fusionfactory.thoughts.search.index import ThoughtIndex
 
         templates = read_bank(bank)
         index = ThoughtIndex.load(bank, network=network)

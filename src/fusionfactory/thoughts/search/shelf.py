@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusionfactory.errors import ThoughtError
-from fusionfactory.thoughts.screen import Screen
+from fusionfactory.thoughts.search.screen import Screen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from fusionfactory.encoders import Encoder
-    from fusionfactory.thoughts.index import ThoughtIndex
+    from fusionfactory.thoughts.search.index import ThoughtIndex
     from fusionfactory.thoughts.template import ThoughtTemplate
     from fusionfactory.types import BoolArray, FloatArray, IntArray, Query
 

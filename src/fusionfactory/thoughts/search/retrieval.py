@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusionfactory.errors import ThoughtError
-from fusionfactory.thoughts.bans import bans
-from fusionfactory.thoughts.nearest import nearest
-from fusionfactory.thoughts.shelf import unit_vectors
+from fusionfactory.thoughts.search.bans import bans
+from fusionfactory.thoughts.search.nearest import nearest
+from fusionfactory.thoughts.search.shelf import unit_vectors
 
 if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from fusionfactory.encoders import make_encoder
 from fusionfactory.errors import ThoughtError
-from fusionfactory.thoughts.bank import read_bank
-from fusionfactory.thoughts.index import ThoughtIndex
+from fusionfactory.thoughts.search.bank import read_bank
+from fusionfactory.thoughts.search.index import ThoughtIndex
+from fusionfactory.thoughts.search.similarity import SimilarityEncoder
 from fusionfactory.thoughts.template import TEMPLATES
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def index_bank(
     if old is None:
         index = _made(list(templates.values()), make_encoder(encoder or DEFAULT_ENCODER))
         index.save(bank)
-        return Indexed(len(index), len(index), 0, index.encoder.name, index.dim, anew=True)
+        return Indexed(len(index), len(index), 0, _own(index).name, index.dim, anew=True)
     there = set(old.ids)
     new = [template for name, template in templates.items() if name not in there]
     gone = sorted(there - templates.keys())
@@ -86,13 +87,13 @@ def index_bank(
         old.delete(gone)
     if new or gone:
         old.save(bank)
-    return Indexed(len(old), len(new), len(gone), old.encoder.name, old.dim, anew=False)
+    return Indexed(len(old), len(new), len(gone), _own(old).name, old.dim, anew=False)
 
 
 def _made(templates: Sequence[ThoughtTemplate], encoder: Encoder) -> ThoughtIndex:
     questions = [template.question for template in templates]
-    if not encoder.is_fitted:
-        encoder = encoder.clone().fit(questions)
+    if not encoder.pretrained:
+        encoder = SimilarityEncoder(encoder=encoder).fit(questions)
     return ThoughtIndex.build(templates, encoder.encode(questions), encoder)
 
 
@@ -107,9 +108,15 @@ def _usable(bank: Path, encoder: str | Encoder | None, *, network: bool) -> Thou
             raise
         msg = f"{error.message}. Make the index anew: fusionfactory think index --anew"
         raise ThoughtError(msg, file=error.file, field=error.field) from None
-    if encoder is None or _told(make_encoder(encoder)) == _told(index.encoder):
+    if encoder is None or _told(make_encoder(encoder)) == _told(_own(index)):
         return index
     return None
+
+
+def _own(index: ThoughtIndex) -> Encoder:
+    """The encoder that was asked for, without the weights of its columns."""
+    encoder = index.encoder
+    return encoder.encoder_ if isinstance(encoder, SimilarityEncoder) else encoder
 
 
 def _told(encoder: Encoder) -> Json:

@@ -5,7 +5,7 @@ different rows, so no row under the lowest of them, less a rounding error, can b
 similar, and only in blocks that reach it are rows looked at. Those above it are scored again in
 double precision, in an order that depends on the values alone: so equal rows are equally similar
 wherever they stand, and a query's neighbours do not depend on the queries beside it. With a screen
-(`thoughts.screen`) BLAS computes bounds, and the lowest score comes from the rows of the highest.
+(`search.screen`) BLAS computes bounds, and the lowest score comes from the rows of the highest.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from fusionfactory.thoughts.bans import Bans
-    from fusionfactory.thoughts.screen import Screen
+    from fusionfactory.thoughts.search.bans import Bans
+    from fusionfactory.thoughts.search.screen import Screen
     from fusionfactory.types import BoolArray, FloatArray, IntArray
 
     Pairs: TypeAlias = tuple[IntArray, IntArray]

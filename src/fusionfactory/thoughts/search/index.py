@@ -1,8 +1,8 @@
 """The index of a bank: the templates whose questions are most similar to a query, by cosine.
 
 Within the query's task where it is known; else within the task that the nearest templates agree on,
-or over all where they do not. Exact up to a million templates (`thoughts.nearest`), beyond that, or
-on request, over all by a graph (`thoughts.approximate`).
+or over all where they do not. Exact up to a million templates (`search.nearest`), beyond that, or
+on request, over all by a graph (`search.approximate`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from fusionfactory.encoders import Encoder
 from fusionfactory.errors import InputError, ThoughtError
 from fusionfactory.estimator import Estimator
 from fusionfactory.sealed import SealedState
-from fusionfactory.thoughts.approximate import GRAPH, Graph
-from fusionfactory.thoughts.bans import Bans, bans
-from fusionfactory.thoughts.lookup import EXACT_ROWS, Lookup, Neighbours
-from fusionfactory.thoughts.shelf import Shelf, id_numbers, unit_vectors
+from fusionfactory.thoughts.search.approximate import GRAPH, Graph
+from fusionfactory.thoughts.search.bans import Bans, bans
+from fusionfactory.thoughts.search.lookup import EXACT_ROWS, Lookup, Neighbours
+from fusionfactory.thoughts.search.shelf import Shelf, id_numbers, unit_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusionfactory.thoughts.nearest import nearest, ranked
+from fusionfactory.thoughts.search.nearest import nearest, ranked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusionfactory.thoughts.approximate import Graph
-    from fusionfactory.thoughts.bans import Bans
-    from fusionfactory.thoughts.shelf import Shelf
+    from fusionfactory.thoughts.search.approximate import Graph
+    from fusionfactory.thoughts.search.bans import Bans
+    from fusionfactory.thoughts.search.shelf import Shelf
     from fusionfactory.types import FloatArray, IntArray
 
 __all__ = ["EXACT_ROWS", "VOTERS", "Lookup", "Neighbours"]
