@@ -140,15 +140,15 @@ def _print_model(where: Console, model: ModelFacts, document: ThoughtsDocument) 
     table = Table(box=box.SIMPLE_HEAD)
     priced = any(row.cost_usd is not None for row in model.rows)
     heads = (
-        "row",
         "quality",
         "vs zero-shot",
         "vs format-only",
         "USD/1k" if priced else "tokens in",
     )
+    table.add_column("row")
     for heading in heads:
-        table.add_column(heading, justify="left" if heading == "row" else "right", no_wrap=True)
-    table.add_column("worst task", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("worst task", overflow="fold")
     last = [row for row in model.rows if row.kind != "gate"][-1]
     for row in model.rows:
         table.add_row(*_cells(row, priced=priced), end_section=row is last)
