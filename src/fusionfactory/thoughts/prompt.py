@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.thoughts.template import ThoughtTemplate
 
-__all__ = ["CLOSING", "TOKEN_BUDGET", "examples", "notes", "with_notes"]
+__all__ = ["CLOSING", "TOKEN_BUDGET", "cut", "examples", "notes", "with_notes"]
 
 CLOSING = "Reason briefly, then end with the final answer in the form asked for."
 """The closing words; the format-only control has them without any notes."""
@@ -47,7 +47,7 @@ def notes(templates: Sequence[ThoughtTemplate], token_budget: int = TOKEN_BUDGET
         The block; empty where no template fits.
     """
     parts = [
-        f"Question: {_cut(t.question, _QUESTION_CHARACTERS)}\nNote: {t.text}" for t in templates
+        f"Question: {cut(t.question, _QUESTION_CHARACTERS)}\nNote: {t.text}" for t in templates
     ]
     return _block(_NOTES, parts, _USE, token_budget)
 
@@ -55,8 +55,8 @@ def notes(templates: Sequence[ThoughtTemplate], token_budget: int = TOKEN_BUDGET
 def examples(templates: Sequence[ThoughtTemplate], token_budget: int = TOKEN_BUDGET) -> str:
     """The block of the few-shot control: the same questions with their best answers."""
     parts = [
-        f"Question: {_cut(t.question, _QUESTION_CHARACTERS)}\n"
-        f"Answer: {_cut(t.answer, _ANSWER_CHARACTERS)}"
+        f"Question: {cut(t.question, _QUESTION_CHARACTERS)}\n"
+        f"Answer: {cut(t.answer, _ANSWER_CHARACTERS)}"
         for t in templates
     ]
     return _block(_EXAMPLES, parts, _NOW, token_budget)
@@ -73,7 +73,7 @@ def _block(head: str, parts: list[str], tail: str, token_budget: int) -> str:
     return "\n\n".join([head, *kept, tail]) if kept else ""
 
 
-def _cut(text: str, most: int) -> str:
+def cut(text: str, most: int) -> str:
     """The text without its middle where it is too long: both ends carry what matters."""
     text = text.strip()
     if len(text) <= most:

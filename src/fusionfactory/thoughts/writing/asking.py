@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fusionfactory.thoughts.prompt import cut
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -21,7 +23,6 @@ PROMPT_VERSION = "note-1"
 
 _QUESTION_CHARACTERS = 1_500
 _ANSWER_CHARACTERS = 1_000
-_GAP = " ... "
 _SHOWN_CHARACTERS = 60
 
 _TASK = "Here is a question with good answers to it."
@@ -50,10 +51,10 @@ def messages(selection: Selection, instruction: str = "") -> tuple[Message, ...]
         instruction: The task's own on the answer's form.
     """
     answers = [
-        f"Good answer {number}:\n{_cut(outcome.response or '', _ANSWER_CHARACTERS)}"
+        f"Good answer {number}:\n{cut(outcome.response or '', _ANSWER_CHARACTERS)}"
         for number, outcome in enumerate(selection.sources, 1)
     ]
-    question = f"Question:\n{_cut(selection.query.text, _QUESTION_CHARACTERS)}"
+    question = f"Question:\n{cut(selection.query.text, _QUESTION_CHARACTERS)}"
     form = f"{_FORM} {instruction}" if instruction else ""
     parts = (_TASK, question, *answers, _WANTED, form)
     return ({"role": "user", "content": "\n\n".join(part for part in parts if part)},)
@@ -71,7 +72,7 @@ def messages_again(
         names: Names, numbers and the like that it has from the question.
     """
     said = [
-        f'{_KINDS.get(leak.kind, leak.kind)} "{_cut(leak.found, _SHOWN_CHARACTERS)}"'
+        f'{_KINDS.get(leak.kind, leak.kind)} "{cut(leak.found, _SHOWN_CHARACTERS)}"'
         for leak in found
     ]
     told = ", ".join(dict.fromkeys([*said, *names])) or "all that is not about the method"
@@ -80,12 +81,3 @@ def messages_again(
         {"role": "assistant", "content": reply},
         {"role": "user", "content": _AGAIN.format(found=told)},
     )
-
-
-def _cut(text: str, most: int) -> str:
-    """The text without its middle where it is too long."""
-    text = text.strip()
-    if len(text) <= most:
-        return text
-    half = (most - len(_GAP)) // 2
-    return f"{text[:half].rstrip()}{_GAP}{text[-half:].lstrip()}"

@@ -26,7 +26,7 @@ from fusionfactory.thoughts.template import (
     write_templates,
 )
 from fusionfactory.thoughts.writing.asking import PROMPT_VERSION
-from fusionfactory.thoughts.writing.merge import merge
+from fusionfactory.thoughts.writing.merge import THRESHOLD, merge
 from fusionfactory.thoughts.writing.record import BuildSummary, read_record
 from fusionfactory.thoughts.writing.select import FINALISTS, KEEP, Selection, merged, select
 from fusionfactory.thoughts.writing.training import training_rows
@@ -42,11 +42,9 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.tasks import Task
 
-__all__ = ["NEAR", "NOTES", "WRITING", "TextWriter", "build"]
+__all__ = ["NOTES", "WRITING", "TextWriter", "build"]
 
 WRITING = "writing.db"
-NEAR = 0.95
-"""Cosine from which two notes of a task are one."""
 
 
 class TextWriter(Protocol):
@@ -81,7 +79,7 @@ def build(
     split: str | None = "train",
     only: Sequence[str] = (),
     tasks: Mapping[str, Task] | None = None,
-    near: float = NEAR,
+    near: float = THRESHOLD,
     encoder: Encoder | None = None,
     budget_usd: float | None = None,
     retry_failed: bool = False,
