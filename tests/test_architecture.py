@@ -32,13 +32,14 @@ LAYERS = [
         "cachedir",
         "endpoints",
     },
-    {"table", "metrics", "packages", "sealed"},
+    {"table", "metrics", "packages", "sealed", "jsonl"},
     {"policy", "pricing", "config", "intervals", "store"},
     {"encoders", "importers", "exporters", "clients", "tasks", "scorers"},
-    {"routers", "calls", "scoring"},
+    {"routers", "calls", "scoring", "standing"},
     {"collect", "judge"},
     {"thoughts"},
     {"plan"},
+    {"distill"},
     {"contest", "testing"},
     {"leaderboard", "trial"},
     {"evaluation", "holdout", "report"},
@@ -60,6 +61,10 @@ OPTIONAL = {
     "reasoning_gym",
     "xllamacpp",
     "usearch",
+    "trl",
+    "peft",
+    "gguf",
+    "accelerate",
 }
 
 

@@ -6,6 +6,7 @@ FusionFactoryError
 │   ├── FormatError          a file to import is malformed
 │   ├── TaskError            a task's questions or settings cannot be used
 │   ├── ThoughtError         thought templates or their index cannot be used
+│   ├── DistillError         a selection, a base model or a student cannot be used
 │   ├── ConfigError          fusionfactory.toml or an option is wrong
 │   ├── PolicyError          a policy cannot be applied to these estimates
 │   ├── UnknownNameError     no router, encoder, importer ... of that name
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CallError",
     "ConfigError",
+    "DistillError",
     "EncoderError",
     "FormatError",
     "FusionFactoryError",
@@ -98,6 +100,10 @@ class TaskError(InputError):
 
 class ThoughtError(InputError):
     """Thought templates, their index or a gate cannot be used."""
+
+
+class DistillError(InputError):
+    """A selection of training data, a base model or a student cannot be used."""
 
 
 class ConfigError(InputError):

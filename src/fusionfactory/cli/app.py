@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import click
 
+from fusionfactory.cli.group import LazyGroup
 from fusionfactory.config import read_config
 from fusionfactory.errors import FusionFactoryError
 from fusionfactory.version import __version__
@@ -23,6 +23,7 @@ _VERBS = {
     "score": "Score the answers in a store.",
     "judge": "Let an LLM grade and compare the answers in a store.",
     "think": "Write and use thought templates from the best answers.",
+    "distill": "Train a model on the best answers of all.",
     "evaluate": "Fit and compare routers on a table of outcomes.",
     "fit": "Fit one router and save it.",
     "test": "Test a saved router on held-out outcomes.",
@@ -32,26 +33,12 @@ _VERBS = {
 _INTERRUPTED = 130
 
 
-class _Verbs(click.Group):
-    """Imports a verb's module only when it is called, so that `--help` stays quick."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _VERBS:
-            return None
-        module = import_module(f"fusionfactory.cli.{cmd_name}_verb")
-        command = module.command
-        assert isinstance(command, click.Command)  # noqa: S101  one per module
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_VERBS.items()))
-
-
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    modules="fusionfactory.cli.{name}_verb",
+    verbs=_VERBS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("--config", type=click.Path(path_type=Path), help="Settings [fusionfactory.toml].")
 @click.version_option(__version__, prog_name="fusionfactory")
 @click.pass_context

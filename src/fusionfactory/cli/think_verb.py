@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
+
+from fusionfactory.cli.group import LazyGroup
 
 __all__ = ["command"]
 
@@ -16,27 +16,11 @@ _VERBS = {
 }
 
 
-class _Verbs(click.Group):
-    """Imports a sub-verb's module only when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _VERBS:
-            return None
-        command = import_module(f"fusionfactory.cli.think_{cmd_name}").command
-        assert isinstance(command, click.Command)  # noqa: S101  one per module
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_VERBS.items()))
-
-
 @click.group(
     "think",
-    cls=_Verbs,
+    cls=LazyGroup,
+    modules="fusionfactory.cli.think_{name}",
+    verbs=_VERBS,
     epilog="Example: fusionfactory think build --store runs.db --bank thoughts",
 )
 def command() -> None:

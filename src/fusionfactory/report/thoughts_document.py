@@ -59,7 +59,7 @@ class Figures(_Part):
 
 
 class RowFacts(Figures):
-    """One line of a comparison; see `thoughts.gating.standing` for meanings and units."""
+    """One line of a comparison; see `standing` for meanings and units."""
 
     name: str
     label: str

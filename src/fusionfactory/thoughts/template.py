@@ -7,10 +7,10 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import ThoughtError
+from fusionfactory.jsonl import read_jsonl, write_jsonl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,11 +109,7 @@ class _Line(BaseModel):
 
 def write_templates(templates: Iterable[ThoughtTemplate], path: Path) -> None:
     """Writes one JSON object a line; the file is there whole or not at all."""
-    lines = [
-        json.dumps({"id": template.id, **asdict(template)}, ensure_ascii=False) + "\n"
-        for template in templates
-    ]
-    write_atomically(path, lambda to: to.write_text("".join(lines), encoding="utf-8"))
+    write_jsonl(({"id": template.id, **asdict(template)} for template in templates), path)
 
 
 def read_templates(path: Path) -> list[ThoughtTemplate]:
@@ -122,21 +118,8 @@ def read_templates(path: Path) -> list[ThoughtTemplate]:
     Raises:
         ThoughtError: The file is missing, or a line is no template; names file, row and field.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        msg = "no such file: build templates first, by `fusionfactory think build`"
-        raise ThoughtError(msg, file=path) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ThoughtError(str(error), file=path) from None
-    return [_read(line, path, row) for row, line in enumerate(lines, 1) if line.strip()]
-
-
-def _read(line: str, path: Path, row: int) -> ThoughtTemplate:
-    try:
-        read = _Line.model_validate_json(line)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
-        raise ThoughtError(first["msg"], file=path, row=row, field=field) from None
-    return ThoughtTemplate(**{name: value for name, value in read if name != "id"})
+    missing = "build templates first, by `fusionfactory think build`"
+    return [
+        ThoughtTemplate(**{name: value for name, value in line if name != "id"})
+        for line in read_jsonl(path, _Line, ThoughtError, missing)
+    ]

@@ -14,9 +14,9 @@ import numpy as np
 
 from fusionfactory.errors import ThoughtError
 from fusionfactory.missing import MIN_COVERAGE
+from fusionfactory.standing import Standings, number
 from fusionfactory.thoughts.gating.gate import BASELINE, RISK, TRAIN_SPLITS, Gate
 from fusionfactory.thoughts.gating.ground import FORMAT, Ground, kind_of, label, models_of
-from fusionfactory.thoughts.gating.standing import Standings, number
 from fusionfactory.thoughts.gating.statements import statements
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ def _compare(ground: Ground, settings: _Settings) -> tuple[dict[str, Any], dict[
     if taken:
         msg = f"the strategy {taken[0]!r} has the name of a gate: collect it under another one"
         raise ThoughtError(msg, field="arms")
-    standings = Standings(ground, settings.draws, settings.seed)
+    common = ground.table.rows(ground.rows)
+    standings = Standings(common, ground.asked, settings.draws, settings.seed)
     gates: dict[str, Gate] = {}
     absent: dict[str, str] = {}
     for name, kinds in GATES.items():

@@ -93,12 +93,6 @@ class Ground:
         """Of the arms compared, in the order of the table's columns."""
         return [arm.strategy for arm in self.table.arms]
 
-    def domain(self, task: str) -> str:
-        """The domain of most of a task's queries; empty where they have none."""
-        mine = self.table.queries.filter(self.table.tasks == task)["domain"].fill_null("")
-        counts: Counter[str] = Counter(mine.to_list())
-        return min(counts, key=lambda name: (-counts[name], name))
-
 
 def models_of(table: OutcomeTable, split: str) -> list[str]:
     """Models that answered queries of a split by the baseline and by some other strategy.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import ThoughtError
+from fusionfactory.jsonl import read_json, write_json
 from fusionfactory.version import __version__
 
 if TYPE_CHECKING:
@@ -99,8 +98,7 @@ class BuildRecord(BaseModel):
 
     def save(self, directory: Path) -> None:
         """Writes the file, whole or not at all."""
-        text = json.dumps(self.model_dump(), indent=1, ensure_ascii=False) + "\n"
-        write_atomically(directory / BUILD, lambda to: to.write_text(text, encoding="utf-8"))
+        write_json(self.model_dump(), directory / BUILD)
 
 
 def read_record(directory: Path, writer: str) -> BuildRecord:
@@ -110,18 +108,9 @@ def read_record(directory: Path, writer: str) -> BuildRecord:
         ThoughtError: The file is damaged, or the bank was written by another writer.
     """
     path = directory / BUILD
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         return BuildRecord(writer=writer)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ThoughtError(str(error), file=path) from None
-    try:
-        record = BuildRecord.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field_name = ".".join(str(part) for part in first["loc"]) or None
-        raise ThoughtError(first["msg"], file=path, field=field_name) from None
+    record = read_json(path, BuildRecord, ThoughtError, "the bank has no record of its builds")
     if record.writer != writer:
         msg = (
             f"the bank was written by {record.writer!r}, not {writer!r}: build into another "

@@ -1,11 +1,13 @@
 """The rows of a comparison: means by task, domain and overall, and paired intervals against others.
 
-A row says which arm answered each query; a single strategy always takes its own arm, a gate the arm
-that it decides for.
+A row says which arm answered each query; a single arm always itself, a gate the arm that it decides
+for. A domain is the mean of its tasks and the average the mean of all tasks, however many queries
+each has.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from fusionfactory.metrics import mean_cost, taken
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fusionfactory.thoughts.gating.ground import Ground
+    from fusionfactory.table import OutcomeTable
     from fusionfactory.types import FloatArray, IntArray
 
 __all__ = ["Standings", "number"]
@@ -41,31 +43,39 @@ class _Scope:
 
 
 class Standings:
-    """Measures rows on the common queries of a ground.
+    """Measures rows on the queries that all of them answered.
 
     Args:
-        ground: n common queries.
+        table: The n common queries by the arms that rows are made of.
+        asked: Task to its number of test queries, for the tasks compared.
         draws: Bootstrap resamples, the same for every row.
         seed: Of the resamples.
     """
 
-    def __init__(self, ground: Ground, draws: int, seed: int) -> None:
-        table = ground.table.rows(ground.rows)
+    def __init__(
+        self, table: OutcomeTable, asked: Mapping[str, int], draws: int, seed: int
+    ) -> None:
         self._table = table
         self._bootstrap = Bootstrap(table.groups(), draws, seed)
         self._groups = table.groups()
         self._tasks = [
             _Scope(task, [np.nonzero(table.tasks == task)[0]])
-            for task in ground.asked
+            for task in asked
             if (table.tasks == task).any()
         ]
+        self._domain_of = {scope.name: self._domain(scope.parts[0]) for scope in self._tasks}
         domains: dict[str, list[IntArray]] = {}
         for scope in self._tasks:
-            domains.setdefault(ground.domain(scope.name), []).extend(scope.parts)
+            domains.setdefault(self._domain_of[scope.name], []).extend(scope.parts)
         self._domains = [_Scope(name, parts) for name, parts in domains.items()]
-        self._domain_of = {scope.name: ground.domain(scope.name) for scope in self._tasks}
         self._all = _Scope("average", [part for scope in self._tasks for part in scope.parts])
-        self._asked = ground.asked
+        self._asked = asked
+
+    def _domain(self, rows: IntArray) -> str:
+        """The domain of most of these queries; empty where they have none."""
+        mine = self._table.queries["domain"].gather(rows).fill_null("")
+        counts: Counter[str] = Counter(mine.to_list())
+        return min(counts, key=lambda name: (-counts[name], name))
 
     @property
     def tasks(self) -> list[dict[str, Any]]:
