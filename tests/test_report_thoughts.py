@@ -13,8 +13,9 @@ import pytest
 from fusionfactory.errors import FormatError
 from fusionfactory.report import render_html, render_markdown, write_report
 from fusionfactory.report.radar import radar
+from fusionfactory.report.row_words import gain_words
 from fusionfactory.report.thoughts_document import read_thoughts
-from fusionfactory.report.thoughts_words import figures_of, gain_words, lead, remarks, rule_words
+from fusionfactory.report.thoughts_words import figures_of, lead, remarks, rule_words
 from fusionfactory.thoughts.gating.comparison import compare
 from gated_table import TASKS, gated_table
 from test_report import ATTACK, Page, sample
@@ -77,7 +78,7 @@ def test_every_value_stands_in_a_table(content: dict[str, Any]) -> None:
         for cell in figures_of(row):
             assert cell in told
         for figures in (*row.tasks, *row.domains):
-            known = "" if row.is_baseline else f" {gain_words(figures.gain)}"
+            known = "" if row.name == "direct" else f" {gain_words(figures.over('direct'))}"
             assert f"{figures.quality:.3f}{known}" in told
 
 

@@ -19,19 +19,18 @@ from fusionfactory.cli.output import (
 )
 from fusionfactory.report import check_path, write_report
 from fusionfactory.report.figures import MISSING, decimal, points, significant, usd
+from fusionfactory.report.row_words import gain_words
 from fusionfactory.report.thoughts_document import read_thoughts
-from fusionfactory.report.thoughts_words import gain_words, lead, remarks, rule_words
+from fusionfactory.report.thoughts_words import lead, remarks, rule_words
+from fusionfactory.thoughts.gating.gate import BASELINE
+from fusionfactory.thoughts.gating.ground import FORMAT
 from fusionfactory.types import Query
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fusionfactory.report.thoughts_document import (
-        GainFacts,
-        ModelFacts,
-        RowFacts,
-        ThoughtsDocument,
-    )
+    from fusionfactory.report.rows import GainFacts, RowFacts
+    from fusionfactory.report.thoughts_document import ModelFacts, ThoughtsDocument
     from fusionfactory.table import OutcomeTable
     from fusionfactory.thoughts.gating.gate import Gate
     from fusionfactory.types import FloatArray
@@ -168,10 +167,10 @@ def _cells(row: RowFacts, *, priced: bool) -> list[str]:
     return [
         row.label,
         decimal(row.quality),
-        MISSING if row.is_baseline else _coloured(row.gain),
-        _coloured(row.format_gain) if row.name != "format" else MISSING,
+        MISSING if row.name == BASELINE else _coloured(row.over(BASELINE)),
+        MISSING if row.name == FORMAT else _coloured(row.over(FORMAT)),
         usd(row.cost_usd) if priced else significant(row.input_tokens),
-        MISSING if row.is_baseline else f"{worst.name} {points(worst.gain)}",
+        MISSING if row.name == BASELINE else f"{worst.name} {points(worst.gain)}",
     ]
 
 

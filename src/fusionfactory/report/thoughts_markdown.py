@@ -4,31 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fusionfactory.report.figures import count, decimal
-from fusionfactory.report.heatmap import task_name
-from fusionfactory.report.marked import Raw, escaped, notes_list, table
+from fusionfactory.report.figures import decimal
+from fusionfactory.report.marked import escaped, notes_list, table
+from fusionfactory.report.row_markdown import marked_numbers
 from fusionfactory.report.thoughts_words import (
     HEADS,
     MEANINGS,
     THOUGHT_PROTOCOL,
     figures_of,
-    gain_words,
     gate_rows,
     lead,
     remarks,
     thought_facts,
 )
+from fusionfactory.thoughts.gating.gate import BASELINE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from fusionfactory.report.thoughts_document import (
-        DomainFacts,
-        Figures,
-        ModelFacts,
-        TaskFacts,
-        ThoughtsDocument,
-    )
+    from fusionfactory.report.thoughts_document import ModelFacts, ThoughtsDocument
 
 __all__ = ["thought_blocks", "thoughts_markdown"]
 
@@ -56,9 +48,9 @@ def _model(model: ModelFacts, document: ThoughtsDocument) -> list[str]:
         notes_list(remarks(model, document)),
         table(HEADS, [figures_of(row) for row in model.rows]),
         "### Domains",
-        _numbers(model, model.domains, [row.domains for row in model.rows]),
+        marked_numbers(model.rows, model.domains, [row.domains for row in model.rows], BASELINE),
         "### Tasks",
-        _numbers(model, model.tasks, [row.tasks for row in model.rows]),
+        marked_numbers(model.rows, model.tasks, [row.tasks for row in model.rows], BASELINE),
     ]
     for name, gate in model.gates.items():
         heads, *rows = gate_rows(model, gate)
@@ -68,22 +60,3 @@ def _model(model: ModelFacts, document: ThoughtsDocument) -> list[str]:
         )
         blocks += [f"### What {escaped(name)} learnt on train", text, table(heads, rows)]
     return blocks
-
-
-def _numbers(
-    model: ModelFacts,
-    columns: Sequence[TaskFacts] | Sequence[DomainFacts],
-    figures: Sequence[Sequence[Figures]],
-) -> str:
-    """Rows down, and tasks or domains across with their numbers of queries."""
-    heads = ["Row", *(f"{task_name(part.name)} ({count(part.queries)})" for part in columns)]
-    rows = []
-    for row, parts in zip(model.rows, figures, strict=True):
-        cells = [
-            Raw(f"**{decimal(part.quality)}**")
-            if row.is_baseline
-            else Raw(f"**{decimal(part.quality)}** {escaped(gain_words(part.gain))}")
-            for part in parts
-        ]
-        rows.append([row.label, *cells])
-    return table(heads, rows)

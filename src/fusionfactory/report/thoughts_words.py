@@ -8,28 +8,36 @@ from fusionfactory.report.figures import (
     MISSING,
     count,
     decimal,
-    interval,
     percent,
     points,
     significant,
     usd,
 )
-from fusionfactory.report.findings import Note
+from fusionfactory.report.row_words import Look, gain_words, row_remarks
+from fusionfactory.thoughts.gating.gate import BASELINE
+from fusionfactory.thoughts.gating.ground import FORMAT
 
 if TYPE_CHECKING:
+    from fusionfactory.report.findings import Note
+    from fusionfactory.report.rows import RowFacts
     from fusionfactory.report.thoughts_document import (
-        GainFacts,
         GateFacts,
         ModelFacts,
-        RowFacts,
         RuleFacts,
         ThoughtsDocument,
     )
 
 __all__ = [
-    "HEADS", "MEANINGS", "THOUGHT_PROTOCOL", "figures_of", "gain_words", "gate_rows", "lead",
-    "remarks", "rule_words", "thought_facts",
+    "HEADS", "LOOK", "MEANINGS", "THOUGHT_PROTOCOL", "figures_of", "gate_rows", "lead", "remarks",
+    "rule_words", "thought_facts",
 ]  # fmt: skip
+
+LOOK = Look(
+    BASELINE,
+    "zero-shot",
+    colours={"direct": "k-zero", "thought": "k-thought", "gate": "k-gate"},
+    key={"k-zero": "zero-shot", "k-control": "controls", "k-thought": "thought", "k-gate": "gates"},
+)
 
 HEADS = ("Row", "Quality", "vs zero-shot, points", "vs format-only, points", "USD per 1,000",
          "Tokens in", "Tokens out", "Worst task vs zero-shot, points")  # fmt: skip
@@ -60,7 +68,7 @@ MEANINGS = {
 
 def lead(model: ModelFacts) -> str:
     """The main figures of a model in two or three sentences."""
-    zero = next((row for row in model.rows if row.is_baseline), None)
+    zero = model.row(BASELINE)
     told = [
         f"{model.model}: {count(model.queries)} test queries that all arms answered, on "
         f"{count(len(model.tasks))} task{'s' if len(model.tasks) > 1 else ''}."
@@ -69,7 +77,9 @@ def lead(model: ModelFacts) -> str:
         told.append(f"Zero-shot has {decimal(zero.quality)} on average.")
     shown = [row for name in (model.lead, *model.gates) if (row := model.row(name))]
     parts = [
-        f"{row.label} {decimal(row.quality)} ({gain_words(row.gain)})" for row in shown if row.gain
+        f"{row.label} {decimal(row.quality)} ({gain_words(gain)})"
+        for row in shown
+        if (gain := row.over(BASELINE))
     ]
     if parts:
         told.append(f"Against it in points of .01, with 95 % intervals: {'; '.join(parts)}.")
@@ -78,48 +88,22 @@ def lead(model: ModelFacts) -> str:
 
 def remarks(model: ModelFacts, document: ThoughtsDocument) -> list[Note]:
     """The claims, true or not, and what was left out."""
-    found = [
-        Note("info" if made.holds is None else "ok" if made.holds else "warn", made.words)
-        for made in model.statements
-    ]
-    found += [
-        Note("warn", f"{model.label(name)} is not compared: {why}.")
-        for name, why in model.arms_left_out.items()
-    ]
-    found += [
-        Note("warn", f"The task {name} is not compared: {why}.")
-        for name, why in model.tasks_left_out.items()
-    ]
-    if model.asked and model.queries is not None and model.queries < model.asked:
-        words = (
-            f"{count(model.queries)} of {count(model.asked)} test queries were answered by all "
-            "arms; the others count for none."
-        )
-        found.append(Note("info", words))
-    if document.facts.cost_basis == "nominal":
-        found.append(Note("info", "Costs are nominal: list prices and guessed token counts."))
-    return found
-
-
-def gain_words(gain: GainFacts | None) -> str:
-    """`+4.3 [+1.0, +7.5]` in points."""
-    if gain is None or gain.gain is None:
-        return MISSING
-    return f"{points(gain.gain)} {interval(gain.interval)}" if gain.interval else points(gain.gain)
+    return row_remarks(model, document.facts.cost_basis)
 
 
 def figures_of(row: RowFacts) -> list[str]:
     """A row's cells under `HEADS`, as text."""
+    is_baseline = row.name == BASELINE
     worst = f"{row.worst_task.name} {gain_words(row.worst_task)}"
     return [
         row.label,
         decimal(row.quality),
-        MISSING if row.is_baseline else gain_words(row.gain),
-        MISSING if row.name == "format" else gain_words(row.format_gain),
+        MISSING if is_baseline else gain_words(row.over(BASELINE)),
+        MISSING if row.name == FORMAT else gain_words(row.over(FORMAT)),
         usd(row.cost_usd),
         significant(row.input_tokens),
         significant(row.output_tokens),
-        MISSING if row.is_baseline else worst,
+        MISSING if is_baseline else worst,
     ]
 
 

@@ -1,0 +1,44 @@
+"""Rows by task or domain as a Markdown table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fusionfactory.report.figures import count, decimal
+from fusionfactory.report.heatmap import task_name
+from fusionfactory.report.marked import Raw, escaped, table
+from fusionfactory.report.row_words import gain_words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusionfactory.report.rows import DomainFacts, Figures, RowFacts, TaskFacts
+
+__all__ = ["marked_numbers"]
+
+
+def marked_numbers(
+    rows: Sequence[RowFacts],
+    columns: Sequence[TaskFacts] | Sequence[DomainFacts],
+    figures: Sequence[Sequence[Figures]],
+    base: str,
+) -> str:
+    """Rows down, and tasks or domains across with their numbers of queries.
+
+    Args:
+        rows: Of the comparison.
+        columns: Tasks or domains.
+        figures: Per row, those of the columns.
+        base: Name of the row that all are held against.
+    """
+    heads = ["Row", *(f"{task_name(part.name)} ({count(part.queries)})" for part in columns)]
+    lines = []
+    for row, parts in zip(rows, figures, strict=True):
+        cells = [
+            Raw(f"**{decimal(part.quality)}**")
+            if row.name == base
+            else Raw(f"**{decimal(part.quality)}** {escaped(gain_words(part.over(base)))}")
+            for part in parts
+        ]
+        lines.append([row.label, *cells])
+    return table(heads, lines)
