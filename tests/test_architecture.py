@@ -35,7 +35,7 @@ LAYERS = [
     {"table", "metrics", "packages", "sealed", "jsonl"},
     {"policy", "pricing", "config", "intervals", "store"},
     {"encoders", "importers", "exporters", "clients", "tasks", "scorers"},
-    {"routers", "calls", "scoring", "standing"},
+    {"routers", "calls", "scoring", "footing", "standing"},
     {"collect", "judge"},
     {"thoughts"},
     {"plan"},

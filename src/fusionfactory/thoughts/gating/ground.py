@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fusionfactory.errors import ThoughtError, UnsupportedError
+from fusionfactory.footing import Footing
 from fusionfactory.thoughts.gating.gate import BASELINE
 from fusionfactory.thoughts.strategy import Strategy, parse_strategy
 from fusionfactory.thoughts.template import CRITERIA
 
 if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
-    from fusionfactory.types import BoolArray, IntArray
+    from fusionfactory.types import IntArray
 
 __all__ = ["FORMAT", "Ground", "kind_of", "label", "models_of"]
 
@@ -57,36 +55,17 @@ class Ground:
             (arm for arm in table.arms if arm.model == model), key=lambda arm: _rank(arm.strategy)
         )
         table = table.select_arms([arm.name for arm in arms])
-        tested = (table.queries["split"] == test_split).fill_null(value=False).to_numpy()
-        asked = Counter(table.tasks[tested].tolist())
-        shares = {t: _share(table, tested & (table.tasks == t)) for t in sorted(asked)}
-        kept = {task: share for task, share in shares.items() if share[0] >= min_coverage}
-        tasks_out = {
-            task: f"{label(BASELINE)} is scored on {share[0]:.0%} of its test queries"
-            for task, share in shares.items()
-            if task not in kept
-        }
-        names, arms_out = [], {}
-        for column, arm in enumerate(table.arms):
-            worst = min(kept, key=lambda task: kept[task][column], default="")
-            share = kept[worst][column] if kept else 0.0
-            if share >= min_coverage:
-                names.append(arm.name)
-            else:
-                arms_out[arm.strategy] = f"scored on {share:.0%} of the test queries of {worst}"
-        common = tested & np.isin(table.tasks, list(kept))
-        if names:
-            table = table.select_arms(names)
-            common &= table.observed().all(axis=1)
-        if not names or not common.any():
+        even = Footing.of(table, test_split, min_coverage, label(BASELINE))
+        if not even.rows.size:
+            gaps = "; ".join(f"{task}: {why}" for task, why in even.tasks_left_out.items())
             msg = (
                 f"{model} has no task of which {BASELINE} is scored on {min_coverage:.0%} of the "
-                f"test queries ({'; '.join(f'{t}: {why}' for t, why in tasks_out.items())}): "
-                "collect and score first"
+                f"test queries ({gaps}): collect and score first"
             )
             raise ThoughtError(msg, field="performance")
-        counts = {task: asked[task] for task in kept}
-        return cls(model, table, np.nonzero(common)[0], counts, arms_out, tasks_out)
+        strategies = {arm.name: arm.strategy for arm in arms}
+        arms_out = {strategies[name]: why for name, why in even.arms_left_out.items()}
+        return cls(model, even.table, even.rows, even.asked, arms_out, even.tasks_left_out)
 
     @property
     def strategies(self) -> list[str]:
@@ -138,8 +117,3 @@ def _parsed(strategy: str) -> Strategy | None:
         return parse_strategy(strategy)
     except UnsupportedError:
         return None
-
-
-def _share(table: OutcomeTable, rows: BoolArray) -> list[float]:
-    """Share of these queries that each arm is scored on."""
-    return [float(share) for share in table.observed()[rows].mean(axis=0)]
