@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "about",
     "console",
+    "is_store",
     "json_option",
     "print_caveats",
     "print_leaderboard",
@@ -93,7 +94,7 @@ def read_table(source: str, format_name: str | None = None) -> OutcomeTable:
         TableError, FormatError: The file cannot be used.
         StoreError: The store cannot be read or holds no outcome.
     """
-    if format_name is None and _is_store(source):
+    if format_name is None and is_store(source):
         from fusionfactory.store import Store
 
         with Store(source) as store:
@@ -106,7 +107,7 @@ def read_table(source: str, format_name: str | None = None) -> OutcomeTable:
     return import_table(format_name or detect(path), path)
 
 
-def _is_store(source: str) -> bool:
+def is_store(source: str) -> bool:
     """A database URL, or a file that starts as SQLite's do."""
     if "://" in source:
         return True
