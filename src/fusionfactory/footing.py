@@ -53,9 +53,9 @@ class Footing:
             if task not in kept
         }
         names, arms_out = [], {}
-        for column, name in enumerate(table.arm_names):
-            worst = min(kept, key=lambda task: kept[task][column], default="")
-            share = kept[worst][column] if kept else 0.0
+        for column, name in enumerate(table.arm_names if kept else ()):
+            worst = min(kept, key=lambda task: kept[task][column])
+            share = kept[worst][column]
             if share >= min_coverage:
                 names.append(name)
             else:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import FloatArray, IntArray
 
-__all__ = ["Standings", "number"]
+__all__ = ["Standings", "measured", "number"]
 
 _NOTHING = 1e-12
 
@@ -112,18 +112,23 @@ class Standings:
         first = next(iter(against))
         worst = min(range(len(tasks)), key=lambda i: tasks[i]["against"][first]["gain"])
         return self._figures(self._all, quality, others) | {
-            "cost_usd": number(self._mean(self._table.cost_usd, picks)),
-            "input_tokens": number(self._mean(self._table.input_tokens, picks)),
-            "output_tokens": number(self._mean(self._table.output_tokens, picks)),
+            "cost_usd": self.mean(self._table.cost_usd, picks),
+            "input_tokens": self.mean(self._table.input_tokens, picks),
+            "output_tokens": self.mean(self._table.output_tokens, picks),
             "worst_task": {"name": self._tasks[worst].name, **tasks[worst]["against"][first]},
             "tasks": tasks,
             "domains": [self._figures(scope, quality, others) for scope in self._domains],
         }
 
-    def _mean(self, cells: FloatArray, picks: IntArray) -> float:
-        """Mean over tasks, as quality is; NaN where a task's cells are not known well enough."""
+    def mean(self, cells: FloatArray, picks: IntArray) -> float | None:
+        """Mean over tasks, as quality is; None where a task's cells are not known well enough.
+
+        Args:
+            cells: (n, m) of the table's queries and arms, NaN where unknown.
+            picks: (n,) column of the arm that answered each query.
+        """
         values = taken(cells, picks)
-        return float(np.mean([mean_cost(values[part]) for part in self._all.parts]))
+        return number(float(np.mean([mean_cost(values[part]) for part in self._all.parts])))
 
     def _figures(
         self, scope: _Scope, quality: FloatArray, others: Mapping[str, FloatArray]
@@ -150,3 +155,16 @@ def number(value: float) -> float | None:
     if not np.isfinite(value):
         return None
     return 0.0 if abs(value) < _NOTHING else float(f"{value:.10g}")
+
+
+def measured(figure: Mapping[str, Any]) -> str:
+    """A difference in words: `+4.3 points (95 % interval +1.0 to +7.5)`."""
+    low, high = figure["ci95"]
+    if low is None:
+        return f"{_points(figure['gain'])} points, no interval"
+    return f"{_points(figure['gain'])} points (95 % interval {_points(low)} to {_points(high)})"
+
+
+def _points(value: float) -> str:
+    text = f"{100 * value:+.1f}"
+    return "0.0" if not text.strip("+-0.") else text.replace("-", "−")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fusionfactory.standing import measured
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -50,7 +52,7 @@ def _never_below(
     ]
     worst = row["worst_task"]
     size = next(task["queries"] for task in tasks if task["name"] == worst["name"])
-    evidence = f"{worst['name']}, {_measured(worst)} on {size} queries"
+    evidence = f"{worst['name']}, {measured(worst)} on {size} queries"
     if below:
         words = (
             f"{row['label']} is below zero-shot by more than half a point on {len(below)} of "
@@ -80,18 +82,6 @@ def _above(row: Mapping[str, Any], control: str) -> dict[str, Any]:
     clear = low is not None and (low > 0 or high < 0)
     words = (
         f"{row['label']} is {'' if above else 'not '}above format-only on average: "
-        f"{_measured(found)}, {'clear of' if clear else 'not clear of'} chance."
+        f"{measured(found)}, {'clear of' if clear else 'not clear of'} chance."
     )
     return claim | {"holds": above, "words": words}
-
-
-def _measured(figure: Mapping[str, Any]) -> str:
-    low, high = figure["ci95"]
-    if low is None:
-        return f"{_points(figure['gain'])} points, no interval"
-    return f"{_points(figure['gain'])} points (95 % interval {_points(low)} to {_points(high)})"
-
-
-def _points(value: float) -> str:
-    text = f"{100 * value:+.1f}"
-    return "0.0" if not text.strip("+-0.") else text.replace("-", "−")
