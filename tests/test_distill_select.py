@@ -3,74 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import polars as pl
 import pytest
 
-from fusionfactory.distill.selecting.answers import Answers
+from fake_answers import TASKS, answers, arms, question
 from fusionfactory.distill.selecting.select import select
 from fusionfactory.distill.selecting.settings import SelectSettings
 from fusionfactory.distill.selection import Selection
 from fusionfactory.errors import DistillError
 from fusionfactory.store import Store
-from fusionfactory.tasks import make_task
-from fusionfactory.types import Arm, Outcome, Query, Score
+from fusionfactory.types import Arm, Outcome, Score
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-TASKS = {name: make_task(name) for name in ("boolq", "commonsense_qa", "gsm8k", "mbpp")}
-
-
-def question(name: str, text: str | None = None, **known: str | None) -> Query:
-    """A gsm8k question whose answer is 4, unless said otherwise."""
-    fields = {"task": "gsm8k", "domain": "math", "target": "4", "metric": "number"}
-    return Query(
-        name, text or f"What is {name} and {name}?", **{**fields, "split": "train", **known}
-    )
-
-
-def answers(
-    queries: Sequence[Query], rows: Sequence[dict[str, Any]], prices: dict[str, float] | None = None
-) -> Answers:
-    """Answers of arms; unknown values stay null."""
-    names = ("query_id", "query", "task", "domain", "target", "metric", "split", "description")
-    asked = {
-        q.id: (q.id, q.text, q.task, q.domain, q.target, q.metric, q.split, q.description)
-        for q in queries
-    }
-    known = {
-        "sample": 0, "response": None, "quality": None, "judge": None, "cost_usd": None,
-        "output_tokens": None, "finish_reason": None, "error": None,
-    }  # fmt: skip
-    full = [
-        {
-            **known,
-            "model": Arm.parse(row["arm"]).model,
-            "output_price": (prices or {}).get(row["arm"]),
-        }
-        | dict(zip(names, asked[row["query_id"]], strict=True))
-        | row
-        for row in rows
-    ]
-    schema = {"cost_usd": pl.Float64, "quality": pl.Float64, "judge": pl.Float64}
-    frame = pl.DataFrame(full, infer_schema_length=None, schema_overrides=schema)
-    bare = pl.DataFrame(list(asked.values()), schema=dict.fromkeys(names, pl.String), orient="row")
-    found = Answers.of(frame)
-    return Answers(bare, found.answers, found.prices)
-
-
-def arms(query_id: str, **given: tuple[float | None, ...]) -> list[Any]:
-    """A row for each arm of (quality, judge, cost), with a text of its own."""
-    return [
-        {
-            "query_id": query_id, "arm": arm, "quality": quality, "judge": judge, "cost_usd": cost,
-            "response": f"{arm} says that {arm} and {arm} make {'4' if quality == 1 else '5'}",
-        }
-        for arm, (quality, judge, cost) in given.items()
-    ]  # fmt: skip
+    from fusionfactory.distill.selecting.answers import Answers
 
 
 def taken(selection: Selection) -> list[str]:

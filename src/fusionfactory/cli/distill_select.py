@@ -18,6 +18,7 @@ from fusionfactory.cli.output import (
     read_table,
     write_json,
 )
+from fusionfactory.distill.selecting.sieve import UNSCORED
 from fusionfactory.errors import DistillError
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ _SCORE = click.FloatRange(0, 1)
 _SHARE = click.FloatRange(0, 1, min_open=True)
 _COUNT = click.IntRange(1)
 _CONTAMINATION = {"ngram": "ngram", "overlap": "share", "against": "against"}
+_PAIRS = ("min_gap", "min_judge_gap", "per_query", "same_source", "length_ratio")
 _MANY = 0.5
+_LONGER = 0.65
+"""Share of pairs whose better answer is the longer one from which a reader is warned."""
 
 
 class _Range(click.ParamType[tuple[float, float]]):
@@ -108,6 +112,17 @@ class _Range(click.ParamType[tuple[float, float]]):
               help="Words of the runs that are compared for that.")  # fmt: skip
 @click.option("--overlap", type=_SHARE, default=0.5, show_default=True,
               help="Share of a question's runs that is too much.")  # fmt: skip
+@click.option("--pairs", is_flag=True,
+              help="Make preference pairs too, of a better and a worse answer.")  # fmt: skip
+@click.option("--min-gap", type=_SHARE, default=0.5, show_default=True,
+              help="How much better in quality a pair's better answer is.")  # fmt: skip
+@click.option("--min-judge-gap", type=_SHARE,
+              help="Else how much better to the judge, of two right ones [no pair].")  # fmt: skip
+@click.option("--pairs-per-question", "per_query", type=_COUNT, default=1, show_default=True,
+              help="Pairs of a question at most.")  # fmt: skip
+@click.option("--same-source", is_flag=True, help="Both answers of a pair are of one model.")
+@click.option("--length-ratio", type=click.FloatRange(1),
+              help="How many times longer one answer of a pair may be [any].")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
               help="Of the order of what is equal.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace a selection that is there.")
@@ -164,11 +179,17 @@ def command(
 
 
 def _settings(chosen: dict[str, Any]) -> SelectSettings:
-    from fusionfactory.distill.selecting.settings import ContaminationSettings, SelectSettings
+    from fusionfactory.distill.selecting.settings import (
+        ContaminationSettings,
+        PairSettings,
+        SelectSettings,
+    )
 
+    paired = {name: chosen.pop(name) for name in _PAIRS}
+    pairs = PairSettings(**paired) if chosen.pop("pairs") else None
     looked = {field: chosen.pop(name) for name, field in _CONTAMINATION.items()}
     contamination = ContaminationSettings(**looked) if chosen.pop("contamination") else None
-    return SelectSettings(contamination=contamination, **chosen)
+    return SelectSettings(contamination=contamination, pairs=pairs, **chosen)
 
 
 def _answers(source: str) -> Answers:
@@ -212,6 +233,8 @@ def _print(where: Console, report: Mapping[str, Any], settings: SelectSettings) 
         for reason, count in report["rejected"].items():
             table.add_row(reason, str(count))
         where.print(table)
+    if report["pairs"] is not None:
+        where.print(_pair_words(report["pairs"]), markup=False, soft_wrap=True)
     for text in _warnings(report, settings):
         where.print(text, style="yellow", markup=False, soft_wrap=True)
 
@@ -226,6 +249,17 @@ def _print_rows(where: Console, name: str, rows: list[dict[str, Any]], of: str) 
         cells = ["-" if size is None else f"{size:.0f}" for size in sizes]
         table.add_row(row[name] or "(no task)", str(row[of]), str(row["taken"]), *cells)
     where.print(table)
+
+
+def _pair_words(pairs: Mapping[str, Any]) -> str:
+    if not pairs["pairs"]:
+        return "no pairs: no question has two answers that are far enough apart"
+    by = {"performance": "by quality", "llm_judge": "by the judge"}
+    told = ", ".join(f"{count} {by[name]}" for name, count in pairs["by"].items())
+    return (
+        f"{pairs['pairs']} pairs of {pairs['questions']} questions, {told}; the better answer has "
+        f"{pairs['chosen']['mean']:.0f} tokens, the worse one {pairs['rejected']['mean']:.0f}"
+    )
 
 
 def _warnings(report: Mapping[str, Any], settings: SelectSettings) -> list[str]:
@@ -246,9 +280,17 @@ def _warnings(report: Mapping[str, Any], settings: SelectSettings) -> list[str]:
             f"  {pair['train']} is {pair['share']:.0%} of {pair['held_out']}"
             for pair in looked["shown"][:3]
         ]
+    if unscored := report["rejected"].get(UNSCORED):
+        said.append(f"{unscored} answers have no quality yet: `fusionfactory score` gives it")
     counted = report["tokens"]["counted"]
     if counted is not None and counted < _MANY:
         said.append("most lengths are not counted tokens but a quarter of the characters")
+    pairs = report["pairs"]
+    if pairs and pairs["chosen_longer"] > _LONGER * pairs["pairs"]:
+        said.append(
+            f"the better answer is the longer one in {pairs['chosen_longer']} of {pairs['pairs']} "
+            "pairs: a student may learn to write more; --length-ratio keeps both alike"
+        )
     if report["unpriced"]:
         said.append(f"left out, for their price is not known: {', '.join(report['unpriced'])}")
     return said

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fusionfactory.distill.selecting.settings import SelectSettings
     from fusionfactory.types import FloatArray
 
-__all__ = ["Picker", "ranked"]
+__all__ = ["Picker", "digests", "ranked"]
 
 _KEYS = {
     "best": ("quality", "judge"),
@@ -35,12 +35,8 @@ def ranked(frame: pl.DataFrame, settings: SelectSettings) -> pl.DataFrame:
     still equal is ordered by a digest of seed, question, arm and sample: never by length or place.
     """
     keys = _KEYS[settings.criterion]
-    names = frame.select(
-        pl.concat_str("query_id", "arm", pl.col("sample").cast(pl.String), separator=":")
-    ).to_series()
-    tie = pl.Series("tie", [rank(settings.seed, name) for name in names], dtype=pl.String)
     return (
-        frame.with_columns(tie)
+        frame.with_columns(tie=digests(frame, settings.seed))
         .sort(
             ["place", *keys, "cost_usd", "tie"],
             descending=[False, *(True for _ in keys), False, False],
@@ -48,6 +44,14 @@ def ranked(frame: pl.DataFrame, settings: SelectSettings) -> pl.DataFrame:
         )
         .drop("tie")
     )
+
+
+def digests(answers: pl.DataFrame, seed: int) -> pl.Series:
+    """Where each answer stands in the order of a seed, by question, arm and sample."""
+    names = answers.select(
+        pl.concat_str("query_id", "arm", pl.col("sample").cast(pl.String), separator=":")
+    ).to_series()
+    return pl.Series([rank(seed, name) for name in names], dtype=pl.String)
 
 
 class Picker:

@@ -39,7 +39,7 @@ class Pool:
             and `prompt_tokens`.
         frame: A row per answer: its own columns, those of its question, `no`, `tokens` and whether
             these were `counted`.
-        own: The student's own answers, with `task` and `tokens`; none without a student.
+        own: The student's own answers, likewise; none without a student.
         prompts: Messages that the student is asked by, for each question of the split.
         overlaps: What `contamination.contaminated` found.
         held_out: Questions that were looked through for it; None where none were.
@@ -89,23 +89,25 @@ def make_pool(answers: Answers, settings: SelectSettings, tasks: Mapping[str, Ta
         )
     )
     sources, unpriced = _sources(answers, settings)
+    named = [*sources, settings.student or ""]
+    given = answers.answers.filter(pl.col("arm").is_in(named))
+    rows = _with_questions(given, queries).with_row_index("no")
+    own = rows.filter(pl.col("arm") == (settings.student or ""))
+    frame = rows.filter(pl.col("arm").is_in(sources))
     if settings.criterion == LABEL_ARM:
-        rows = _labels(queries.filter(pl.col("wanted") & ~pl.col("contaminated")), tasks)
-    else:
-        rows = answers.answers.filter(pl.col("arm").is_in(sources))
+        labels = _labels(queries.filter(pl.col("wanted") & ~pl.col("contaminated")), tasks)
+        frame = _with_questions(labels, queries).with_row_index("no")
+    return Pool(queries, frame, own, prompts, overlaps, held_out, unpriced)
+
+
+def _with_questions(rows: pl.DataFrame, queries: pl.DataFrame) -> pl.DataFrame:
+    """Answers to these questions, with what is known of them, and their lengths in tokens."""
     known = [
         "query_id", "place", "task", "domain", "metric", "solved", "wanted", "contaminated",
         "prompt_tokens",
     ]  # fmt: skip
-    frame = _with_tokens(rows).join(queries.select(known), on="query_id", maintain_order="left")
-    own = _with_tokens(answers.answers.filter(pl.col("arm") == (settings.student or "")))
-    own = own.join(queries.select("query_id", "task"), on="query_id")
-    return Pool(queries, frame.with_row_index("no"), own, prompts, overlaps, held_out, unpriced)
-
-
-def _with_tokens(rows: pl.DataFrame) -> pl.DataFrame:
     guessed = pl.col("response").str.len_chars() / CHARACTERS_PER_TOKEN
-    return rows.with_columns(
+    return rows.join(queries.select(known), on="query_id", maintain_order="left").with_columns(
         tokens=pl.coalesce("output_tokens", guessed),
         counted=pl.col("output_tokens").is_not_null(),
     )

@@ -63,6 +63,7 @@ def selection_report(
                 limits.items(), key=lambda item: item[0] or "")},
         },
         "unpriced": list(pool.unpriced),
+        "pairs": None,
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from fusionfactory.distill.selecting.answers import Answers
+from fusionfactory.distill.selecting.pairs import make_pairs
 from fusionfactory.distill.selecting.picking import Picker, ranked
 from fusionfactory.distill.selecting.pool import as_queries, make_pool
 from fusionfactory.distill.selecting.report import selection_report
@@ -25,7 +26,7 @@ from fusionfactory.distill.selecting.sieve import (
     student_limits,
 )
 from fusionfactory.distill.selecting.verify import Verifier
-from fusionfactory.distill.selection import Example, Selection
+from fusionfactory.distill.selection import Example, Pair, Selection
 from fusionfactory.errors import DistillError
 
 if TYPE_CHECKING:
@@ -65,20 +66,30 @@ def select(
     limits = student_limits(pool.own, settings)
     frame = sieved(pool.frame, settings, limits)
     usable = ranked(left(frame), settings)
-    picker = Picker(settings)
-    picked = picker.pick(usable)
+    verifier = None
     if settings.verifies:
-        verifier = Verifier({q.id: q for q in as_queries(pool.queries)}, progress=progress)
-        # What takes the place of an answer that was refuted has to be scored again too.
-        while not verifier.verify(left(picked)):
-            refuted = pl.col("no").is_in(verifier.refuted)
-            picked = picker.pick(reject(usable, UNVERIFIED, refuted))
+        queries = {query.id: query for query in as_queries(pool.queries)}
+        verifier = Verifier(queries, progress=progress)
+    picked = _picked(usable, Picker(settings), verifier)
     taken = left(picked)
     if taken.is_empty():
         raise _nothing(frame, picked)
-    final = _told(frame, picked)
-    report = selection_report(pool, final, settings, limits)
-    return Selection(tuple(_examples(taken, pool)), (), settings.as_json(), report)
+    report = selection_report(pool, _told(frame, picked), settings, limits)
+    pairs: list[Pair] = []
+    if settings.pairs is not None:
+        covered = pl.col("place").is_in(taken["place"].unique().to_list())
+        pairs, report["pairs"] = make_pairs(usable.filter(covered), pool, settings, verifier)
+    examples = _examples(taken, pool)
+    return Selection(tuple(examples), tuple(pairs), settings.as_json(), report)
+
+
+def _picked(usable: pl.DataFrame, picker: Picker, verifier: Verifier | None) -> pl.DataFrame:
+    picked = picker.pick(usable)
+    # What takes the place of an answer that was refuted has to be scored again too.
+    while verifier is not None and not verifier.verify(left(picked)):
+        refuted = pl.col("no").is_in(verifier.refuted)
+        picked = picker.pick(reject(usable, UNVERIFIED, refuted))
+    return picked
 
 
 def _told(frame: pl.DataFrame, picked: pl.DataFrame) -> pl.DataFrame:

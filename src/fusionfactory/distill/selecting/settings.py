@@ -142,6 +142,12 @@ class SelectSettings:
         for name, least in (("max_tokens", 1), ("token_budget", 1), ("per_task", 1)):
             if getattr(self, name) is not None:
                 _at_least(name, getattr(self, name), least)
+        if self.per_task is not None and self.per_task < self.top_k:
+            msg = (
+                f"{self.per_task} examples of a task are fewer than a question may have: top_k is "
+                f"{self.top_k}"
+            )
+            raise DistillError(msg, field="per_task")
         self._check_solved()
         if self.pairs is not None and self.criterion == "label":
             msg = "the criterion 'label' takes no answers, so there are no two to compare"

@@ -22,7 +22,9 @@ __all__ = [
     "SAME_MODEL",
     "SPLIT",
     "TOP_K",
+    "UNSCORED",
     "UNVERIFIED",
+    "complete",
     "left",
     "reject",
     "sieved",
@@ -34,7 +36,7 @@ _EMPTY = "empty answer"
 _NO_LABEL = "no target that its scorer accepts as an answer"
 SPLIT = "question of another split"
 _CONTAMINATED = "question is held out too"
-_UNSCORED = "not scored"
+UNSCORED = "not scored"
 _WRONG = "not right"
 _UNJUDGED = "not judged"
 _LOW = "judged too low"
@@ -49,7 +51,7 @@ CAP = "beyond the task's cap"
 BUDGET = "beyond the token budget"
 
 REASONS = (
-    _FAILED, _EMPTY, _NO_LABEL, SPLIT, _CONTAMINATED, _UNSCORED, _WRONG, _UNJUDGED, _LOW, _CUT,
+    _FAILED, _EMPTY, _NO_LABEL, SPLIT, _CONTAMINATED, UNSCORED, _WRONG, _UNJUDGED, _LOW, _CUT,
     _DIFFICULTY, _LONG, UNVERIFIED, NEAR, SAME_MODEL, TOP_K, CAP, BUDGET,
 )  # fmt: skip
 """Every reason, in the order of the steps."""
@@ -69,6 +71,14 @@ def reject(frame: pl.DataFrame, reason: str, where: pl.Expr) -> pl.DataFrame:
 def left(frame: pl.DataFrame) -> pl.DataFrame:
     """The answers that nothing turned away."""
     return frame.filter(pl.col("reason").is_null())
+
+
+def complete(answers: pl.DataFrame) -> pl.DataFrame:
+    """The answers that a model gave in full to questions that may be trained on, right or not."""
+    cut = (pl.col("finish_reason") == _LIMITED).fill_null(value=False)
+    blank = pl.col("response").is_null() | (pl.col("response").str.strip_chars() == "")
+    usable = pl.col("error").is_null() & pl.col("wanted") & ~pl.col("contaminated")
+    return answers.filter(usable & ~blank & ~cut)
 
 
 def student_limits(own: pl.DataFrame, settings: SelectSettings) -> dict[str | None, float]:
@@ -125,7 +135,7 @@ def _rightly_answered(frame: pl.DataFrame, settings: SelectSettings) -> pl.DataF
         frame = reject(frame, _UNJUDGED, by_judge & judge.is_null())
         frame = reject(frame, _LOW, by_judge & (judge < least))
     if settings.criterion != "judge" or settings.least_quality > 0:
-        frame = reject(frame, _UNSCORED, ~by_judge & quality.is_null())
+        frame = reject(frame, UNSCORED, ~by_judge & quality.is_null())
         frame = reject(frame, _WRONG, ~by_judge & (quality < settings.least_quality))
     if settings.criterion in {"judge", "hybrid"} or settings.min_judge is not None:
         frame = reject(frame, _UNJUDGED, judge.is_null())
