@@ -104,6 +104,8 @@ def _splits(header: GgufHeader) -> Any:  # noqa: ANN401  of `tokenizers`
         msg = f"texts are split in the way {name!r}, expected one of {', '.join(SPLITS)}: "
         msg += "name the model's Hugging Face folder instead"
         raise DistillError(msg, file=header.path, field=_FIELD + "pre")
-    steps = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in SPLITS[name]]
+    steps: list[Any] = [
+        pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in SPLITS[name]
+    ]
     steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
     return pre_tokenizers.Sequence(steps)
