@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fusionfactory.types import Arm
 from gated_table import TASKS, TOKENS, gated_table
@@ -23,7 +23,7 @@ GAINS = {
     "large": (0.4, 0.4, 0.4, 0.4),
 }
 """Arm to its true gains over the model before training on sums, facts, texts and quiz."""
-ROLES = {
+ROLES: dict[str, Any] = {
     "before": BEFORE,
     "control": "small-label",
     "students": ["small-best", "small-top5"],

@@ -10,6 +10,7 @@ import click
 from rich import box
 from rich.table import Table
 
+from fusionfactory.cli.gains import coloured, print_notes
 from fusionfactory.cli.output import (
     about,
     console,
@@ -19,7 +20,6 @@ from fusionfactory.cli.output import (
 )
 from fusionfactory.report import check_path, write_report
 from fusionfactory.report.figures import MISSING, decimal, points, significant, usd
-from fusionfactory.report.row_words import gain_words
 from fusionfactory.report.thoughts_document import read_thoughts
 from fusionfactory.report.thoughts_words import lead, remarks, rule_words
 from fusionfactory.thoughts.gating.gate import BASELINE
@@ -29,7 +29,7 @@ from fusionfactory.types import Query
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fusionfactory.report.rows import GainFacts, RowFacts
+    from fusionfactory.report.rows import RowFacts
     from fusionfactory.report.thoughts_document import ModelFacts, ThoughtsDocument
     from fusionfactory.table import OutcomeTable
     from fusionfactory.thoughts.gating.gate import Gate
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["command", "print_comparison"]
 
 _ODD = re.compile(r"[^\w.-]")
-_STYLES = {"ok": "green", "warn": "yellow", "info": ""}
 
 
 @click.command(
@@ -158,8 +157,7 @@ def _print_model(where: Console, model: ModelFacts, document: ThoughtsDocument) 
             used.setdefault(rule_words(model, rule), []).append(rule.task or "(no task)")
         parts = (f"{words} on {', '.join(tasks)}" for words, tasks in used.items())
         where.print(f"{name} uses {'; '.join(parts)}.", markup=False, soft_wrap=True)
-    for note in remarks(model, document):
-        where.print(note.text, style=_STYLES[note.kind], markup=False, soft_wrap=True)
+    print_notes(where, remarks(model, document))
 
 
 def _cells(row: RowFacts, *, priced: bool) -> list[str]:
@@ -167,16 +165,8 @@ def _cells(row: RowFacts, *, priced: bool) -> list[str]:
     return [
         row.label,
         decimal(row.quality),
-        MISSING if row.name == BASELINE else _coloured(row.over(BASELINE)),
-        MISSING if row.name == FORMAT else _coloured(row.over(FORMAT)),
+        MISSING if row.name == BASELINE else coloured(row.over(BASELINE)),
+        MISSING if row.name == FORMAT else coloured(row.over(FORMAT)),
         usd(row.cost_usd) if priced else significant(row.input_tokens),
         MISSING if row.name == BASELINE else f"{worst.name} {points(worst.gain)}",
     ]
-
-
-def _coloured(gain: GainFacts | None) -> str:
-    words = gain_words(gain).replace("[", r"\[")
-    pair = gain.interval if gain else None
-    if pair is None or pair[0] <= 0 <= pair[1]:
-        return words
-    return f"[{'green' if pair[0] > 0 else 'red'}]{words}[/]"

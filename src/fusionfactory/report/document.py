@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, Field, model_validator
 
 from fusionfactory.leaderboard import BASELINE_ROWS
+from fusionfactory.report.distill_document import DistillDocument  # noqa: TC001  pydantic reads it
 from fusionfactory.report.parts import STRICT, Count, Number, Point, checked
 from fusionfactory.report.thoughts_document import ThoughtsDocument  # noqa: TC001  pydantic reads it
 
@@ -142,6 +143,7 @@ class Document(_Part):
     skipped: dict[str, str] = {}
     details: Details = Details()
     thoughts: ThoughtsDocument | None = None
+    distill: DistillDocument | None = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> Document:

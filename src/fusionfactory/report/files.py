@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import ConfigError
+from fusionfactory.report.distill_document import is_distill, read_distill
 from fusionfactory.report.document import read
 from fusionfactory.report.markdown import render_markdown
 from fusionfactory.report.page import render_html
@@ -25,7 +26,12 @@ def render_json(evaluation: Mapping[str, Any]) -> str:
     Raises:
         FormatError: The evaluation is malformed; the message names the key.
     """
-    (read_thoughts if is_thoughts(evaluation) else read)(evaluation)
+    if is_thoughts(evaluation):
+        read_thoughts(evaluation)
+    elif is_distill(evaluation):
+        read_distill(evaluation)
+    else:
+        read(evaluation)
     plain = json.loads(json.dumps(dict(evaluation)), parse_constant=lambda _: None)
     return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -49,7 +55,8 @@ def write_report(evaluation: Mapping[str, Any], path: str | Path) -> None:
     """Writes a report, all or nothing.
 
     Args:
-        evaluation: `Evaluation.to_json()`, or what `think evaluate --json` wrote.
+        evaluation: `Evaluation.to_json()`, or what `think evaluate --json` or
+            `distill evaluate --json` wrote.
         path: Ends in .html, .md or .json.
 
     Raises:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from fusionfactory.report.audit import facts
 from fusionfactory.report.calibration import calibration_error
 from fusionfactory.report.columns import columns_of, verdict_words
+from fusionfactory.report.distill_document import is_distill, read_distill
+from fusionfactory.report.distill_markdown import distill_blocks, distill_markdown
 from fusionfactory.report.document import Document, Row, read
 from fusionfactory.report.figures import (
     MISSING,
@@ -22,7 +24,7 @@ from fusionfactory.report.findings import audit_notes, collapses, headline, note
 from fusionfactory.report.heatmap import best_per_task, task_name
 from fusionfactory.report.marked import SIGNS, Raw, escaped, notes_list, table
 from fusionfactory.report.pareto import arm_order, undominated
-from fusionfactory.report.protocol import BASELINES, PROTOCOL, THOUGHTS_TITLE, TITLE
+from fusionfactory.report.protocol import BASELINES, DISTILL_TITLE, PROTOCOL, THOUGHTS_TITLE, TITLE
 from fusionfactory.report.shares import shown_routers
 from fusionfactory.report.summary import summary_rows
 from fusionfactory.report.thoughts_document import is_thoughts, read_thoughts
@@ -38,7 +40,8 @@ def render_markdown(evaluation: Mapping[str, Any], *, title: str = "") -> str:
     """GitHub-flavoured Markdown.
 
     Args:
-        evaluation: `Evaluation.to_json()`, or what `think evaluate --json` wrote.
+        evaluation: `Evaluation.to_json()`, or what `think evaluate --json` or
+            `distill evaluate --json` wrote.
         title: Of the first heading; empty for the usual one.
 
     Raises:
@@ -46,6 +49,8 @@ def render_markdown(evaluation: Mapping[str, Any], *, title: str = "") -> str:
     """
     if is_thoughts(evaluation):
         return thoughts_markdown(read_thoughts(evaluation), title or THOUGHTS_TITLE)
+    if is_distill(evaluation):
+        return distill_markdown(read_distill(evaluation), title or DISTILL_TITLE)
     document = read(evaluation)
     head, *rows = summary_rows(document)
     blocks = [f"# {escaped(title or TITLE)}", *map(escaped, headline(document)), table(head, rows)]
@@ -55,7 +60,7 @@ def render_markdown(evaluation: Mapping[str, Any], *, title: str = "") -> str:
         if board:
             blocks += [f"### {escaped(name)}", _leaderboard(document, name)]
     blocks += [*_arms(document), *_tasks(document), *_shares(document), *_calibration(document)]
-    blocks += thought_blocks(document.thoughts)
+    blocks += [*thought_blocks(document.thoughts), *distill_blocks(document.distill)]
     blocks += [
         "## Coverage and leak audit",
         notes_list(audit_notes(document)),

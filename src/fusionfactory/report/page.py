@@ -8,13 +8,15 @@ from fusionfactory.report.arms import arm_table, quality_ranking
 from fusionfactory.report.audit import audit, note_list
 from fusionfactory.report.calibration import calibration_plots
 from fusionfactory.report.columns import columns_of
+from fusionfactory.report.distill import distill_page, distill_sections
+from fusionfactory.report.distill_document import is_distill, read_distill
 from fusionfactory.report.document import Document, read
 from fusionfactory.report.findings import Note, collapses, headline, notes, sentence
 from fusionfactory.report.heatmap import heat_map
 from fusionfactory.report.markup import Markup, join, tag
 from fusionfactory.report.pareto import has_costs, pareto_plots
 from fusionfactory.report.plotting import Series, swatch
-from fusionfactory.report.protocol import BASELINES, PROTOCOL, THOUGHTS_TITLE, TITLE
+from fusionfactory.report.protocol import BASELINES, DISTILL_TITLE, PROTOCOL, THOUGHTS_TITLE, TITLE
 from fusionfactory.report.shares import shown_routers, who_gets_what
 from fusionfactory.report.shell import Section, whole_page
 from fusionfactory.report.standings import standings
@@ -41,7 +43,8 @@ def render_html(evaluation: Mapping[str, Any], *, title: str = "") -> str:
     """One self-contained HTML file.
 
     Args:
-        evaluation: `Evaluation.to_json()`, or what `think evaluate --json` wrote.
+        evaluation: `Evaluation.to_json()`, or what `think evaluate --json` or
+            `distill evaluate --json` wrote.
         title: Of the page; empty for the usual one.
 
     Raises:
@@ -49,6 +52,8 @@ def render_html(evaluation: Mapping[str, Any], *, title: str = "") -> str:
     """
     if is_thoughts(evaluation):
         return thoughts_page(read_thoughts(evaluation), title or THOUGHTS_TITLE)
+    if is_distill(evaluation):
+        return distill_page(read_distill(evaluation), title or DISTILL_TITLE)
     document = read(evaluation)
     sections = [
         Section("leaderboard", "Leaderboard", standings(document)),
@@ -57,6 +62,7 @@ def render_html(evaluation: Mapping[str, Any], *, title: str = "") -> str:
         Section("shares", "Who gets what", _shares(document)),
         Section("calibration", "Calibration", _calibration(document)),
         *thought_sections(document.thoughts),
+        *distill_sections(document.distill),
         Section("audit", "Coverage and leak audit", audit(document)),
         Section("reading", "How to read this", _reading(document)),
     ]

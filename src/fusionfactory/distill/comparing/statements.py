@@ -53,7 +53,8 @@ def _overall(row: Mapping[str, Any], lineup: Lineup) -> tuple[bool | None, str]:
         return False, f"{row['label']} ends below {lineup.yardstick} overall: {words}"
     if gain == 0:
         return None, f"{row['label']} ends where it began overall: {words}"
-    return clear or None, f"{row['label']} is better than {lineup.yardstick} overall: {words}"
+    above = "better than" if clear else "above"
+    return clear or None, f"{row['label']} is {above} {lineup.yardstick} overall: {words}"
 
 
 def _on_tasks(
