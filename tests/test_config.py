@@ -159,6 +159,7 @@ def test_the_template_states_the_defaults() -> None:
         expected.setdefault(section, {})["store"] = store
     for section in ("build", "evaluate"):
         expected["think"][section]["store"] = store
+    expected["distill"] = {verb: {"store": store} for verb in ("select", "evaluate")}
     assert Config.model_validate({**settings, "store": store}).default_map() == expected
     evaluate, fit, collect = _defaults("evaluate"), _defaults("fit"), _defaults("collect")
     lists = {"router": [*BASE_ROUTERS, *PAPER], "scenario": list(DEFAULT_SCENARIOS)}

@@ -28,6 +28,7 @@ __all__ = [
 CONFIG_NAME = "fusionfactory.toml"
 
 _STORE_VERBS = ("collect", "score", "judge")
+_DISTILL_VERBS = ("select", "evaluate")
 _THINK_VERBS = {
     "build": {"bank", "writer", "criterion", "source_arm", "budget_usd"},
     "index": {"bank", "encoder", "allow_endpoint"},
@@ -326,6 +327,7 @@ class Config(_Section):
         options["think"] = self.think.options()
         if self.store is not None:
             of_think = [options["think"][verb] for verb in ("build", "evaluate")]
+            options["distill"] = {verb: {"store": self.store} for verb in _DISTILL_VERBS}
             for section in [options.setdefault(verb, {}) for verb in _STORE_VERBS] + of_think:
                 section["store"] = self.store
         return options
