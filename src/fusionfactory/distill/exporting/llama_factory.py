@@ -70,9 +70,12 @@ def _heading(job: Job, stage: str) -> list[str]:
 
 
 def _notes(job: Job) -> list[str]:
+    length = job.settings.max_length
+    if length is None:
+        return []
     said = []
     for stage in _stages(job):
-        items, length = _items(job, stage), recipe_length(_items(job, stage), job.settings)
+        items = _items(job, stage)
         long = sum(likely_length(item) > length for item in items)
         if long:
             said.append(

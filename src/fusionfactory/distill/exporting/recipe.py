@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from fusionfactory.distill.selection import Example
 from fusionfactory.errors import DistillError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fusionfactory.distill.exporting.settings import ExportSettings
-    from fusionfactory.distill.selection import Example, Pair
+    from fusionfactory.distill.selection import Pair
 
 __all__ = ["likely_length", "recipe", "recipe_length"]
 
@@ -24,6 +25,7 @@ _EPOCHS = 3.0
 _BATCH = 8
 _WARMUP_SHARE = 0.1
 
+# As in the examples that LLaMA-Factory ships.
 _LEARNT: dict[str, dict[str, Value]] = {
     "sft": {"stage": "sft", "learning_rate": 1e-4},
     "dpo": {"stage": "dpo", "pref_beta": 0.1, "pref_loss": "sigmoid", "learning_rate": 5e-6},
@@ -90,7 +92,7 @@ def recipe_length(items: Sequence[Example | Pair], settings: ExportSettings) -> 
 
 def likely_length(item: Example | Pair) -> int:
     """Tokens of prompt and longest answer, as a rule of thumb: a quarter of the UTF-8 bytes."""
-    answers = [getattr(item, name, "") for name in ("response", "chosen", "rejected")]
+    answers = [item.response] if isinstance(item, Example) else [item.chosen, item.rejected]
     texts = [*(message.content for message in item.prompt), max(answers, key=len)]
     return sum(len(text.encode()) for text in texts) // _BYTES_PER_TOKEN
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from fusionfactory.distill.exporting.conversation import messages
@@ -49,7 +50,7 @@ def _whole_conversation(_job: Job) -> list[str]:
 
 def _usage(job: Job) -> list[str]:
     folder = SFT if data_file(SFT, TRAIN) in job.rows else DPO
-    model = job.settings.model or "MODEL"
+    model = quote(job.settings.model or "MODEL")
     line = f"trl {folder} --model_name_or_path {model} --dataset_name {folder} --use_peft"
     if data_file(folder, VALIDATION) in job.rows:
         line += f" --dataset_test_split {VALIDATION} --eval_strategy epoch"
