@@ -132,7 +132,9 @@ def _listed(
     yield tag("h3", name)
     if text:
         yield tag("p", text)
-    table = tag("table", tag("thead", tag("tr", *named)), tag("tbody", *lines), class_="numbers")
+    table = tag(
+        "table", tag("thead", tag("tr", *named)), tag("tbody", *lines), class_="numbers snug"
+    )
     yield scroll(table)
 
 
