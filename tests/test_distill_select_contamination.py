@@ -86,6 +86,11 @@ def test_what_the_questions_of_a_task_share_tells_nothing() -> None:
     assert "train0" in found(copied, [f"{template}: {LONG} Hurry.", *held])
 
 
+def test_many_held_out_variants_of_a_train_question_are_no_template() -> None:
+    variants = [LONG.replace("forty", f"{number}") for number in range(20, 40)]
+    assert list(found([LONG], variants)) == ["train0"]
+
+
 def test_a_short_question_is_compared_whole() -> None:
     assert found(["Who wrote the novel Emma?"], ["Who wrote the novel Emma Brown?"]) == {}
 

@@ -185,3 +185,25 @@ def test_only_these_tasks() -> None:
     found = choose(queries, rows, SelectSettings(tasks=("boolq",)))
     assert keys(found) == [("two", "a")]
     assert [row["task"] for row in found.report["tasks"]] == ["boolq"]
+
+
+def test_what_cannot_be_scored_again_is_trusted_only_when_told_to() -> None:
+    queries = [question("q", metric=None), question("r", metric="bleu"), question("s", target=None)]
+    rows = [right(query.id, "a") for query in queries]
+    with pytest.raises(DistillError, match="no metric or target to score it again by 3"):
+        choose(queries, rows, SelectSettings())
+    assert len(choose(queries, rows, SelectSettings(verify=False)).examples) == 3
+
+
+def test_questions_of_no_task_are_chosen_from_like_others() -> None:
+    queries = [question(name, task=None) for name in ("q", "r")]
+    rows = [
+        right("q", "small", output_tokens=5.0),
+        right("r", "wordy", output_tokens=11.0),
+        right("r", "brief", output_tokens=10.0),
+    ]
+    settings = SelectSettings(student="small", token_budget=999, per_task=9)
+    found = choose(queries, rows, settings)
+    assert keys(found) == [("q", "small"), ("r", "brief")]
+    assert [row["task"] for row in found.report["tasks"]] == [None]
+    assert found.examples[0].prompt[0].content == queries[0].text

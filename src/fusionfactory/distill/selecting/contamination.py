@@ -1,7 +1,8 @@
 """Train questions that are held out too: equal texts, and runs of words that both have.
 
-What the questions of a task share, instructions and the templates of generated ones, tells nothing:
-runs of words that stand in many of them do not count, nor do runs that overlap one of those.
+What the train questions of a task share, instructions and the templates of generated ones, tells
+nothing: runs of words that stand in many of them do not count, nor do runs that overlap one of
+those. A question with no other run, or shorter than one, is only compared whole.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def _overlapping(
 ) -> pl.DataFrame:
     """Pairs that share enough runs of words, by position."""
     docs, runs, starts, size = _runs(normal, settings.ngram)
-    telling = _telling(docs, runs, starts, size, tasks, settings.ngram)
+    telling = _telling(docs, runs, starts, size, tasks[:count], settings.ngram)
     grams = pl.DataFrame({"doc": docs[telling], "run": runs[telling]}).unique()
     mine, theirs = grams.filter(pl.col("doc") < count), grams.filter(pl.col("doc") >= count)
     shared = (
@@ -141,12 +142,13 @@ def _telling(
     tasks: pl.Series,
     n: int,
 ) -> BoolArray:
-    """Which runs hold no word of a run that stands in many questions of a task."""
-    asked = pl.DataFrame({"task": tasks}).with_row_index("doc").cast({"doc": pl.Int64})
+    """Which runs hold no word of a run that stands in many train questions of a task."""
+    asked = pl.DataFrame({"task": tasks.fill_null("")}).with_row_index("doc")
+    asked = asked.cast({"doc": pl.Int64})
     sizes = asked.group_by("task").agg(size=pl.len())
     common = (
         pl.DataFrame({"doc": docs, "run": runs})
-        .join(asked.filter(pl.col("task").is_not_null()), on="doc")
+        .join(asked, on="doc")
         .unique(["doc", "run"])
         .group_by("task", "run")
         .agg(count=pl.len())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from fusionfactory.distill.selecting.sieve import BUDGET, CAP, NEAR, SAME_MODEL, TOP_K, left, reject
-from fusionfactory.scorers.words import words
 from fusionfactory.tasks.sampling import rank
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ _KEYS = {
     "hybrid": ("quality", "judge"),
     "label": (),
 }
-_RUN = 3
-"""Words of the runs that near answers share."""
+_WORD = re.compile(r"\w+")
 
 
 def ranked(frame: pl.DataFrame, settings: SelectSettings) -> pl.DataFrame:
@@ -115,11 +114,12 @@ class Picker:
         return len(mine & theirs) >= self._settings.near * len(mine | theirs)
 
     def _runs_of(self, no: int, text: str) -> frozenset[tuple[str, ...]]:
+        """Every three words that follow each other; all words of a shorter text."""
         found = self._runs.get(no)
         if found is None:
-            said = words(text) or text.split()
-            starts = range(max(len(said) - _RUN + 1, 1))
-            found = frozenset(tuple(said[start : start + _RUN]) for start in starts)
+            said = _WORD.findall(text.casefold()) or text.split()
+            runs = zip(said, said[1:], said[2:], strict=False)
+            found = frozenset(runs) or frozenset({tuple(said)})
             self._runs[no] = found
         return found
 

@@ -12,10 +12,11 @@ from fusionfactory.distill.selecting.labels import label_text
 from fusionfactory.distill.selection import LABEL_ARM, Message
 from fusionfactory.errors import DistillError
 from fusionfactory.pricing import CHARACTERS_PER_TOKEN
+from fusionfactory.scorers import ALIASES, SCORERS
 from fusionfactory.table import QUERY_COLUMNS
 from fusionfactory.thoughts.prompter import plain_messages
 from fusionfactory.thoughts.strategy import parse_strategy
-from fusionfactory.types import Query
+from fusionfactory.types import JUDGE_ONLY, Query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,8 +36,8 @@ class Pool:
     """Answers that could be taken, with what the steps need to know.
 
     Attributes:
-        queries: Those of the tasks wanted, with `solved`, `wanted` (of the split), `contaminated`
-            and `prompt_tokens`.
+        queries: Those of the tasks wanted, with `solved`, `wanted` (of the split), `contaminated`,
+            `scorable` and `prompt_tokens`.
         frame: A row per answer: its own columns, those of its question, `no`, `tokens` and whether
             these were `counted`.
         own: The student's own answers, likewise; none without a student.
@@ -82,6 +83,7 @@ def make_pool(answers: Answers, settings: SelectSettings, tasks: Mapping[str, Ta
         queries.join(_solved(answers, settings), on="query_id", how="left", maintain_order="left")
         .with_row_index("place")
         .with_columns(
+            scorable=_scorable(),
             contaminated=pl.col("query_id").is_in(overlaps["train"].to_list()),
             prompt_tokens=pl.col("query_id").replace_strict(
                 lengths, default=None, return_dtype=pl.Float64
@@ -103,8 +105,8 @@ def make_pool(answers: Answers, settings: SelectSettings, tasks: Mapping[str, Ta
 def _with_questions(rows: pl.DataFrame, queries: pl.DataFrame) -> pl.DataFrame:
     """Answers to these questions, with what is known of them, and their lengths in tokens."""
     known = [
-        "query_id", "place", "task", "domain", "metric", "solved", "wanted", "contaminated",
-        "prompt_tokens",
+        "query_id", "place", "task", "domain", "metric", "scorable", "solved", "wanted",
+        "contaminated", "prompt_tokens",
     ]  # fmt: skip
     guessed = pl.col("response").str.len_chars() / CHARACTERS_PER_TOKEN
     return rows.join(queries.select(known), on="query_id", maintain_order="left").with_columns(
@@ -212,6 +214,12 @@ def _solved(answers: Answers, settings: SelectSettings) -> pl.DataFrame:
         .group_by("query_id")
         .agg(solved=pl.col("right").mean())
     )
+
+
+def _scorable() -> pl.Expr:
+    """Whether an answer can be scored again, or only a judge ever could."""
+    known = pl.col("metric").is_in([*SCORERS.names(), *ALIASES]) & pl.col("target").is_not_null()
+    return (known | (pl.col("metric") == JUDGE_ONLY)).fill_null(value=False)
 
 
 def _labels(queries: pl.DataFrame, tasks: Mapping[str, Task]) -> pl.DataFrame:

@@ -43,6 +43,7 @@ _LOW = "judged too low"
 _CUT = "cut off at the token limit"
 _DIFFICULTY = "too few or too many arms are right"
 _LONG = "too long for the student"
+_UNSCORABLE = "no metric or target to score it again by"
 UNVERIFIED = "scored otherwise when scored again"
 NEAR = "near a better answer"
 SAME_MODEL = "the model has a better answer"
@@ -52,7 +53,7 @@ BUDGET = "beyond the token budget"
 
 REASONS = (
     _FAILED, _EMPTY, _NO_LABEL, SPLIT, _CONTAMINATED, UNSCORED, _WRONG, _UNJUDGED, _LOW, _CUT,
-    _DIFFICULTY, _LONG, UNVERIFIED, NEAR, SAME_MODEL, TOP_K, CAP, BUDGET,
+    _DIFFICULTY, _LONG, _UNSCORABLE, UNVERIFIED, NEAR, SAME_MODEL, TOP_K, CAP, BUDGET,
 )  # fmt: skip
 """Every reason, in the order of the steps."""
 
@@ -122,7 +123,10 @@ def sieved(
     longest = pl.col("task").replace_strict(
         limits, default=settings.max_tokens, return_dtype=pl.Float64
     )
-    return reject(frame, _LONG, pl.col("tokens") > longest)
+    frame = reject(frame, _LONG, pl.col("tokens") > longest)
+    if settings.verifies:
+        frame = reject(frame, _UNSCORABLE, ~pl.col("scorable"))
+    return frame
 
 
 def _rightly_answered(frame: pl.DataFrame, settings: SelectSettings) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from fusionfactory.errors import TaskError
-from fusionfactory.scorers import Scorer, make_scorer
+from fusionfactory.scorers import make_scorer
 from fusionfactory.types import JUDGE_ONLY
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from fusionfactory.scorers import Scorer
     from fusionfactory.types import Query
 
 __all__ = ["Verifier"]
@@ -61,6 +62,9 @@ class Verifier:
         """
         rows = answers.select("no", "query_id", "response", "quality").rows()
         new = [row for row in rows if row[0] not in self._known]
+        for metric in {self._queries[row[1]].metric for row in new}:
+            if metric is not None and metric != JUDGE_ONLY and metric not in self._scorers:
+                self._scorers[metric] = make_scorer(metric)
         with ThreadPoolExecutor(self._workers, thread_name_prefix="verify") as pool:
             for start in range(0, len(new), _BATCH):
                 batch = new[start : start + _BATCH]
@@ -76,8 +80,7 @@ class Verifier:
             return True
         if query.metric is None or query.target is None or quality is None:
             return False
-        scorer = self._scorers.setdefault(query.metric, make_scorer(query.metric))
         try:
-            return abs(scorer.score(query, response).value - quality) <= _SAME
+            return abs(self._scorers[query.metric].score(query, response).value - quality) <= _SAME
         except TaskError:
             return False
