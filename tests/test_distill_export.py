@@ -490,6 +490,18 @@ def test_a_recipe_makes_room_for_the_longest(tmp_path: Path) -> None:
     assert not (tmp_path / "b/train_dpo.yaml").exists()
 
 
+def test_a_recipe_is_plain_yaml(selection: Selection, tmp_path: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+    export(selection, "llama-factory", tmp_path, ExportSettings(model='a "b": #c'))
+    read = yaml.safe_load((tmp_path / "train_dpo.yaml").read_text("utf-8"))
+    assert read["learning_rate"] == 5e-6
+    assert (read["model_name_or_path"], read["bf16"], read["warmup_steps"]) == (
+        'a "b": #c',
+        True,
+        0,
+    )
+
+
 def test_replacing_an_export_leaves_no_old_rows(selection: Selection, tmp_path: Path) -> None:
     export(selection, "sharegpt", tmp_path, ExportSettings(eval_share=0.25))
     mine = tmp_path / "saves" / "weights"
