@@ -20,8 +20,7 @@ __all__ = ["command"]
 
 @click.command(
     "export",
-    epilog="Example: fusionfactory distill export selection --format trl-prompt-completion "
-    "--out data",
+    epilog="Example: fusionfactory distill export selection --format openai --out data",
 )
 @click.argument("selection", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--format", "format_name", required=True, metavar="FORMAT",
