@@ -156,8 +156,8 @@ def test_alarms_of_a_student_are_one_remark(content: dict[str, Any]) -> None:
 def test_luck_is_told(content: dict[str, Any]) -> None:
     luck = [text for kind, text in told(content) if kind == "info"][-2:]
     assert luck == [
-        "16 intervals of students were looked at; of so many, about 1 would leave out 0 by luck "
-        "alone.",
+        "16 intervals of students were looked at; without any true difference one in twenty would "
+        "leave out 0.",
         "No student was named beforehand: the best of these 2 was found on the test queries "
         "themselves, so some of its lead may be luck.",
     ]

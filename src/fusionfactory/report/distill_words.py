@@ -88,8 +88,8 @@ def distill_remarks(document: DistillDocument) -> list[Note]:
     looked = document.facts.intervals
     if looked:
         words = (
-            f"{count(looked)} intervals of students were looked at; of so many, about "
-            f"{count(max(1, round(looked / 20)))} would leave out 0 by luck alone."
+            f"{count(looked)} intervals of students were looked at; without any true difference "
+            "one in twenty would leave out 0."
         )
         found.append(Note("info", words))
     students = len(document.trained)
