@@ -102,8 +102,8 @@ def test_every_option_reaches_the_settings(store: Path, tmp_path: Path) -> None:
     given = [
         "--source-arm", "good", "--max-price", 2, "--task", "gsm8k", "--strategy", "think",
         "--min-quality", 0.5, "--no-verify", "--no-distinct", "--near", 0.7, "--one-per-model",
-        "--student", "bad", "--stretch", 3, "--max-tokens", 99, "--solved", "0.1:0.9",
-        "--per-task", 50, "--token-budget", 5000, "--against", held, "--ngram", 6, "--overlap",
+        "--student", "bad", "--stretch", 3, "--always-fits", 40, "--max-tokens", 99,
+        "--solved", "0.1:0.9", "--per-task", 50, "--token-budget", 5000, "--against", held, "--ngram", 6, "--overlap",
         0.4, "--pairs", "--min-gap", 0.6, "--min-judge-gap", 0.2, "--pairs-per-question", 2,
         "--length-ratio", 4, "--seed", 5,
     ]  # fmt: skip
@@ -112,7 +112,7 @@ def test_every_option_reaches_the_settings(store: Path, tmp_path: Path) -> None:
     assert Selection.load(out).settings == {
         "criterion": "best", "top_k": 5, "min_quality": 0.5, "min_judge": None,
         "source_arms": ["good"], "max_price": 2.0, "tasks": ["gsm8k"], "split": "train",
-        "strategy": "think", "student": "bad", "stretch": 3.0, "max_tokens": 99,
+        "strategy": "think", "student": "bad", "stretch": 3.0, "always_fits": 40, "max_tokens": 99,
         "solved": [0.1, 0.9], "verify": False, "distinct": False, "near": 0.7,
         "one_per_model": True, "per_task": 50, "token_budget": 5000,
         "contamination": {"ngram": 6, "share": 0.4, "against": [str(held)]},

@@ -86,9 +86,17 @@ def test_what_the_questions_of_a_task_share_tells_nothing() -> None:
     assert "train0" in found(copied, [f"{template}: {LONG} Hurry.", *held])
 
 
-def test_many_held_out_variants_of_a_train_question_are_no_template() -> None:
-    variants = [LONG.replace("forty", f"{number}") for number in range(20, 40)]
-    assert list(found([LONG], variants)) == ["train0"]
+def test_a_template_is_known_from_both_sides() -> None:
+    lead = "State the final answer to the following arithmetic problem, please:"
+    train = [f"{lead} 12 + {number} =" for number in range(3)]
+    held = [f"{lead} 12 + {number} =" for number in range(20, 25)]
+    assert found(train, held) == {}
+
+
+def test_some_variants_of_a_train_question_are_no_template() -> None:
+    drawn = np.random.default_rng(2).integers(3_000, size=(1_000, 30)).astype(str)
+    variants = [LONG.replace("forty", str(number)) for number in range(8)]
+    assert list(found([LONG], [*variants, *(" ".join(row) for row in drawn)])) == ["train0"]
 
 
 def test_a_short_question_is_compared_whole() -> None:

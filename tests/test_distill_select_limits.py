@@ -9,7 +9,8 @@ import pytest
 from fake_answers import TASKS, answers, arms, question
 from fusionfactory.distill.selecting.select import select
 from fusionfactory.distill.selecting.settings import SelectSettings
-from fusionfactory.errors import DistillError
+from fusionfactory.errors import DistillError, SandboxError
+from fusionfactory.sandbox import find_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,14 +77,18 @@ def test_lengths_are_held_against_the_students_own_on_the_task() -> None:
     ]
     rows += [right("q0", "brief", output_tokens=40.0), right("q1", "wordy", output_tokens=37.0)]
     rows += [right("q2", "chatty", output_tokens=39.0)]
-    settings = SelectSettings(student="small", source_arms=("brief", "wordy", "chatty"))
+    sources = ("brief", "wordy", "chatty")
+    settings = SelectSettings(student="small", always_fits=8, source_arms=sources)
     found = choose(queries, rows, settings)
     # Nine tenths of the student's answers are as long as 19 tokens: twice that is 38.
     assert keys(found) == [("q1", "wordy")]
     assert found.report["rejected"] == {"too long for the student": 2}
     assert found.report["student"] == {"arm": "small", "longest": {"gsm8k": 38.0}}
-    wider = choose(queries, rows, SelectSettings(student="small", stretch=3.0))
+    wider = choose(queries, rows, SelectSettings(student="small", stretch=3.0, always_fits=8))
     assert len(wider.examples) == 3
+    roomy = choose(queries, rows, SelectSettings(student="small", source_arms=sources))
+    assert roomy.report["student"] == {"arm": "small", "longest": {"gsm8k": 64.0}}
+    assert len(roomy.examples) == 3
 
 
 def test_without_the_students_answers_max_tokens_counts() -> None:
@@ -202,8 +207,24 @@ def test_questions_of_no_task_are_chosen_from_like_others() -> None:
         right("r", "wordy", output_tokens=11.0),
         right("r", "brief", output_tokens=10.0),
     ]
-    settings = SelectSettings(student="small", token_budget=999, per_task=9)
+    settings = SelectSettings(student="small", always_fits=1, token_budget=999, per_task=9)
     found = choose(queries, rows, settings)
     assert keys(found) == [("q", "small"), ("r", "brief")]
     assert [row["task"] for row in found.report["tasks"]] == [None]
     assert found.examples[0].prompt[0].content == queries[0].text
+
+
+def test_code_is_run_again_in_the_sandbox() -> None:
+    try:
+        find_sandbox()
+    except SandboxError as error:
+        pytest.skip(str(error))
+    tests = "assert twice(2) == 4\nassert twice(3) == 6\n"
+    query = question("q", "Double it.", task="mbpp", metric="code", target=tests)
+    rows = [
+        right("q", "works", "[BEGIN]\ndef twice(n):\n    return 2 * n\n[DONE]"),
+        right("q", "lies", "[BEGIN]\ndef twice(n):\n    return n + 2\n[DONE]"),
+    ]
+    found = choose([query], rows, SelectSettings())
+    assert keys(found) == [("q", "works")]
+    assert found.report["rejected"] == {"scored otherwise when scored again": 1}

@@ -97,6 +97,8 @@ class _Range(click.ParamType[tuple[float, float]]):
               help="Hold lengths against this arm's own answers.")  # fmt: skip
 @click.option("--stretch", type=click.FloatRange(1), default=2.0, show_default=True,
               help="How many times as long as nine tenths of the student's own.")  # fmt: skip
+@click.option("--always-fits", type=_COUNT, default=64, show_default=True,
+              help="Tokens that are never too many.")  # fmt: skip
 @click.option("--max-tokens", type=_COUNT,
               help="The longest answer where the student's are not known.")  # fmt: skip
 @click.option("--solved", type=_Range(),

@@ -1,8 +1,8 @@
 """Train questions that are held out too: equal texts, and runs of words that both have.
 
-What the train questions of a task share, instructions and the templates of generated ones, tells
-nothing: runs of words that stand in many of them do not count, nor do runs that overlap one of
-those. A question with no other run, or shorter than one, is only compared whole.
+What the questions of a task share, instructions and the templates of generated ones, tells nothing:
+three words that stand in many of them, on both sides, are a template's, and a run counts only if at
+least half its words are not. A question without such a run is only compared whole.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["contaminated", "held_out_questions"]
 
 _TEXT_FIELDS = ("question", "query", "text", "prompt", "problem")
+_SHORT = 3
 _COMMON = 5
 _COMMON_SHARE = 0.01
-"""A run of words is a task's template from more questions than both of these."""
+"""A short run of words is a template's where it stands in more questions than both of these."""
 _QUESTION = {"query_id": pl.String, "query": pl.String, "task": pl.String}
 
 
@@ -100,9 +101,10 @@ def _overlapping(
     normal: pl.Series, tasks: pl.Series, count: int, settings: ContaminationSettings
 ) -> pl.DataFrame:
     """Pairs that share enough runs of words, by position."""
-    docs, runs, starts, size = _runs(normal, settings.ngram)
-    telling = _telling(docs, runs, starts, size, tasks[:count], settings.ngram)
-    grams = pl.DataFrame({"doc": docs[telling], "run": runs[telling]}).unique()
+    docs, words = _words(normal)
+    starts, runs = _runs(docs, words, settings.ngram)
+    telling = _telling(docs, words, starts, tasks, settings.ngram)
+    grams = pl.DataFrame({"doc": docs[starts[telling]], "run": runs[telling]}).unique()
     mine, theirs = grams.filter(pl.col("doc") < count), grams.filter(pl.col("doc") >= count)
     shared = (
         mine.join(theirs, on="run", suffix="_held")
@@ -114,53 +116,47 @@ def _overlapping(
     return shared.filter(pl.col("share") >= settings.share)
 
 
-def _runs(normal: pl.Series, n: int) -> tuple[IntArray, NDArray[np.uint64], IntArray, int]:
-    """Document, digest and first word of every run of n words, and the number of words."""
+def _words(normal: pl.Series) -> tuple[IntArray, NDArray[np.uint64]]:
+    """Document and digest of every word of all texts."""
     words = (
         pl.DataFrame({"word": normal.str.split(" ")})
         .with_row_index("doc")
         .explode("word")
         .select(pl.col("doc").cast(pl.Int64), pl.col("word").hash())
     )
-    size = words.height
-    last = max(size - n + 1, 0)
-    docs, hashes = words["doc"].to_numpy(), words["word"].to_numpy()
+    return words["doc"].to_numpy(), words["word"].to_numpy()
+
+
+def _runs(docs: IntArray, words: NDArray[np.uint64], n: int) -> tuple[IntArray, NDArray[np.uint64]]:
+    """Position of the first word, and digest, of every run of n words inside a document."""
+    last = max(len(words) - n + 1, 0)
     digests = np.zeros(last, dtype=np.uint64)
     for place in range(n):
         # Odd factors, so that the same words in another order are another run.
         factor = np.uint64(0x9E3779B97F4A7C15 * (2 * place + 1) & 0xFFFFFFFFFFFFFFFF)
-        digests += hashes[place : place + last] * factor
-    starts = np.nonzero(docs[:last] == docs[n - 1 :])[0] if last else np.zeros(0, dtype=np.int64)
-    return docs[starts], digests[starts], starts, size
+        digests += words[place : place + last] * factor
+    inside = docs[:last] == docs[n - 1 : n - 1 + last]
+    return np.nonzero(inside)[0], digests[inside]
 
 
 def _telling(
-    docs: IntArray,
-    runs: NDArray[np.uint64],
-    starts: IntArray,
-    size: int,
-    tasks: pl.Series,
-    n: int,
+    docs: IntArray, words: NDArray[np.uint64], starts: IntArray, tasks: pl.Series, n: int
 ) -> BoolArray:
-    """Which runs hold no word of a run that stands in many train questions of a task."""
-    asked = pl.DataFrame({"task": tasks.fill_null("")}).with_row_index("doc")
-    asked = asked.cast({"doc": pl.Int64})
-    sizes = asked.group_by("task").agg(size=pl.len())
+    """Which runs are no template: at least half their words stand in no common short run."""
+    k = min(_SHORT, n)
+    firsts, runs = _runs(docs, words, k)
+    asked = pl.DataFrame({"task": tasks}).with_row_index("doc").cast({"doc": pl.Int64})
     common = (
-        pl.DataFrame({"doc": docs, "run": runs})
-        .join(asked, on="doc")
+        pl.DataFrame({"doc": docs[firsts], "run": runs})
+        .join(asked.drop_nulls("task"), on="doc")
         .unique(["doc", "run"])
         .group_by("task", "run")
         .agg(count=pl.len())
-        .join(sizes, on="task")
-        .filter((pl.col("count") > _COMMON) & (pl.col("count") > _COMMON_SHARE * pl.col("size")))[
-            "run"
-        ]
-        .to_numpy()
+        .join(asked.group_by("task").agg(size=pl.len()), on="task")
+        .filter((pl.col("count") > _COMMON) & (pl.col("count") > _COMMON_SHARE * pl.col("size")))
     )
-    at = starts[np.isin(runs, common)]
-    covered = np.cumsum(
-        np.bincount(at, minlength=size + 1) - np.bincount(at + n, minlength=size + 1)[: size + 1]
-    )
-    before = np.concatenate([[0], np.cumsum(covered > 0)])
-    return np.asarray(before[starts + n] == before[starts])
+    at = firsts[np.isin(runs, common["run"].to_numpy())]
+    size = len(words) + 1
+    edges = np.bincount(at, minlength=size) - np.bincount(at + k, minlength=size)
+    own = np.concatenate([[0], np.cumsum(np.cumsum(edges)[:-1] == 0)])
+    return np.asarray(2 * (own[starts + n] - own[starts]) >= n)

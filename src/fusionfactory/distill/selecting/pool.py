@@ -169,17 +169,12 @@ def _overlaps(
     if looked is None:
         return pl.DataFrame(schema=schema), None
     other = everything.filter(pl.col("split") != settings.split)
-    held = pl.concat(
-        [
-            (other if settings.split != _ALL else other.clear()).select(
-                "query_id", "query", "task"
-            ),
-            held_out_questions(looked.against),
-        ]
-    )
+    other = other.clear() if settings.split == _ALL else other
+    texts = [pl.col("query_id"), pl.col("query"), pl.col("task").fill_null("")]
+    held = pl.concat([other.select(texts), held_out_questions(looked.against)])
     if held.is_empty():
         return pl.DataFrame(schema=schema), 0
-    return contaminated(train, held, looked), held.height
+    return contaminated(train.select(texts), held, looked), held.height
 
 
 def _prompts(

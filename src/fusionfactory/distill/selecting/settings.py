@@ -88,6 +88,7 @@ class SelectSettings:
         strategy: How the student will be asked, whatever the arms were asked: `direct`, `think`.
         student: The arm whose lengths answers are held against.
         stretch: How many times as long an answer may be as nine tenths of the student's own.
+        always_fits: Tokens that are never too many, however little the student says of itself.
         max_tokens: The longest answer where the student's own are not known.
         solved: Lowest and highest share of the arms that are right on a question.
         verify: Score again what is taken; None for yes under `best`.
@@ -115,6 +116,7 @@ class SelectSettings:
     strategy: str = "direct"
     student: str | None = None
     stretch: float = 2.0
+    always_fits: int = 64
     max_tokens: int | None = None
     solved: tuple[float, float] | None = None
     verify: bool | None = None
@@ -139,9 +141,9 @@ class SelectSettings:
         _at_least("top_k", self.top_k, 1)
         _at_least("stretch", self.stretch, 1)
         _share("near", self.near)
-        for name, least in (("max_tokens", 1), ("token_budget", 1), ("per_task", 1)):
+        for name in ("always_fits", "max_tokens", "token_budget", "per_task"):
             if getattr(self, name) is not None:
-                _at_least(name, getattr(self, name), least)
+                _at_least(name, getattr(self, name), 1)
         if self.per_task is not None and self.per_task < self.top_k:
             msg = (
                 f"{self.per_task} examples of a task are fewer than a question may have: top_k is "

@@ -91,7 +91,10 @@ def student_limits(own: pl.DataFrame, settings: SelectSettings) -> dict[str | No
     """
     said = own.filter(pl.col("response").str.strip_chars() != "")
     usual = said.group_by("task").agg(pl.col("tokens").quantile(_USUAL_SHARE, "higher"))
-    return {task: settings.stretch * tokens for task, tokens in usual.iter_rows()}
+    return {
+        task: max(settings.stretch * tokens, settings.always_fits)
+        for task, tokens in usual.iter_rows()
+    }
 
 
 def sieved(
