@@ -1,0 +1,132 @@
+"""What a training leaves behind so that it can be taken up again, and whose it is."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from fusionfactory.distill.training.record import RECORD
+from fusionfactory.errors import DistillError
+from fusionfactory.jsonl import read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["Checkpoint", "Run"]
+
+_RUN = "run.json"
+_MARK = "whole.json"
+_NAME = re.compile(r"checkpoint-(\d+)")
+_OURS = ("checkpoints", "adapter", "merged", "student.gguf", RECORD, _RUN)
+_ANEW = "take another folder, or begin anew by --restart, which throws away what is there"
+
+
+class _Identity(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str = "distill-run"
+    facts: dict[str, Any]
+
+
+class _Mark(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    step: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state from which training goes on.
+
+    Attributes:
+        path: Its folder.
+        step: Done by then.
+        seconds: Spent by then.
+    """
+
+    path: Path
+    step: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of a student while it is trained.
+
+    Attributes:
+        folder: Of the student.
+        facts: What decides the result: settings, base and data, as JSON values by name.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.folder / "checkpoints"
+
+    def open(self, *, restart: bool = False) -> None:
+        """Claims the folder, or finds that an earlier run of the same kind has.
+
+        Raises:
+            DistillError: It belongs to a training with other settings, base or data; says which.
+        """
+        if restart:
+            self._clear()
+        path = self.folder / _RUN
+        if path.exists():
+            self._check(read_json(path, _Identity, DistillError, _ANEW).facts)
+            return
+        there = [name for name in _OURS if (self.folder / name).exists()]
+        if there:
+            msg = f"the folder holds {', '.join(there)} of an unknown training: {_ANEW}"
+            raise DistillError(msg, file=self.folder)
+        write_json(_Identity(facts=dict(self.facts)).model_dump(), path)
+
+    def last(self) -> Checkpoint | None:
+        """The newest checkpoint that was written to its end; parts of others are removed."""
+        found: list[Checkpoint] = []
+        for path in self.checkpoints.glob("checkpoint-*"):
+            if not _NAME.fullmatch(path.name):
+                continue
+            if not (path / _MARK).exists():
+                shutil.rmtree(path)
+                continue
+            mark = read_json(path / _MARK, _Mark, DistillError, _ANEW)
+            found.append(Checkpoint(path, mark.step, mark.seconds))
+        return max(found, key=lambda checkpoint: checkpoint.step, default=None)
+
+    def mark(self, step: int, seconds: float) -> None:
+        """Says that the checkpoint of a step is whole; nothing is written into it afterwards."""
+        where = self.checkpoints / f"checkpoint-{step}" / _MARK
+        write_json(_Mark(step=step, seconds=seconds).model_dump(), where)
+
+    def finish(self) -> None:
+        """Removes the checkpoints of a finished student."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def _check(self, earlier: Mapping[str, Any]) -> None:
+        names = [*self.facts, *(name for name in earlier if name not in self.facts)]
+        other = [
+            f"{name} {earlier.get(name)!r}, now {self.facts.get(name)!r}"
+            for name in names
+            if earlier.get(name) != self.facts.get(name)
+        ]
+        if other:
+            msg = f"the folder belongs to another training ({'; '.join(other)}): {_ANEW}"
+            raise DistillError(msg, file=self.folder)
+
+    def _clear(self) -> None:
+        for name in _OURS:
+            path = self.folder / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
