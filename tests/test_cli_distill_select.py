@@ -103,8 +103,9 @@ def test_every_option_reaches_the_settings(store: Path, tmp_path: Path) -> None:
         "--source-arm", "good", "--max-price", 2, "--task", "gsm8k", "--strategy", "think",
         "--min-quality", 0.5, "--no-verify", "--no-distinct", "--near", 0.7, "--one-per-model",
         "--student", "bad", "--stretch", 3, "--always-fits", 40, "--max-tokens", 99,
-        "--solved", "0.1:0.9", "--per-task", 50, "--token-budget", 5000, "--against", held, "--ngram", 6, "--overlap",
-        0.4, "--pairs", "--min-gap", 0.6, "--min-judge-gap", 0.2, "--pairs-per-question", 2,
+        "--solved", "0.1:0.9", "--per-task", 50, "--token-budget", 5000, "--against", held,
+        "--ngram", 6, "--overlap", 0.4, "--pairs", "--min-gap", 0.6,
+        "--min-judge-gap", 0.2, "--pairs-per-question", 2,
         "--length-ratio", 4, "--seed", 5,
     ]  # fmt: skip
     result = run("--store", store, "--out", out, *given)
