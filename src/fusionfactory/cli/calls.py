@@ -14,7 +14,7 @@ from rich.progress import Progress as Bar
 if TYPE_CHECKING:
     from fusionfactory.calls import Progress, Summary
 
-__all__ = ["call_progress", "print_summary", "store_option", "summary_facts"]
+__all__ = ["call_progress", "duration", "print_summary", "store_option", "summary_facts"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -52,14 +52,15 @@ def call_progress() -> Iterator[Callable[[Progress], None]]:
 
 
 def _described(progress: Progress) -> str:
-    left = "-" if progress.left_s is None else _duration(progress.left_s)
+    left = "-" if progress.left_s is None else duration(progress.left_s)
     parts = [f"{progress.per_second:.1f}/s", f"{progress.spent_usd:.4f} USD", f"{left} left"]
     if progress.failed:
         parts.append(f"[red]{progress.failed} failed[/]")
     return "  ".join(parts)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in words, for a progress display."""
     whole = round(seconds)
     if whole >= _HOUR_S:
         return f"{whole // _HOUR_S} h {whole % _HOUR_S // _MINUTE_S} min"
@@ -87,7 +88,7 @@ def print_summary(where: Console, summary: Summary, what: str) -> None:
     if summary.unpriced:
         spent += f", and {summary.unpriced} of unknown cost"
     where.print(
-        f"{summary.done} {what} in {_duration(summary.seconds)} ({rate:.1f}/s), {spent}",
+        f"{summary.done} {what} in {duration(summary.seconds)} ({rate:.1f}/s), {spent}",
         markup=False,
     )
     if summary.failed:
