@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +76,9 @@ def model_config(header: GgufHeader) -> Any:  # noqa: ANN401  a configuration of
             for name in ("bos_token_id", "eos_token_id")
         },
     }
-    if (width := header.setting("attention.key_length")) is not None:
-        settings["head_dim"] = width
+    # Qwen 3 would have a default of its own, where llama.cpp divides.
+    width = settings["hidden_size"] // heads
+    settings["head_dim"] = header.setting("attention.key_length", width)
     biased = "blk.0.attn_q.bias" in header.tensors
     if header.architecture == "llama":
         return LlamaConfig(**settings, attention_bias=biased)
@@ -112,11 +114,22 @@ def from_gguf(name: str) -> str | None:
 
 
 def read_tensor(header: GgufHeader, entry: TensorEntry) -> FloatArray:
-    """A tensor of a file as float32, its rows in the order of `transformers`."""
+    """A tensor of a file as float32, its rows in the order of `transformers`.
+
+    Raises:
+        DistillError: The file ends too early, or stores the tensor in an unknown way.
+    """
     import gguf
 
-    kind = gguf.GGMLQuantizationType(entry.kind)
+    try:
+        kind = gguf.GGMLQuantizationType(entry.kind)
+    except ValueError as error:
+        msg = f"the tensor {entry.name!r} cannot be read ({error}): update the package gguf"
+        raise DistillError(msg, file=header.path) from None
     rows = gguf.quant_shape_to_byte_shape(entry.shape, kind)
+    if entry.offset + math.prod(rows) > header.path.stat().st_size:
+        msg = "the file ends before its weights do: fetch it anew"
+        raise DistillError(msg, file=header.path)
     stored = np.memmap(header.path, np.uint8, mode="r", offset=entry.offset, shape=rows)
     values = gguf.dequantize(stored, kind).reshape(entry.shape)
     values = np.require(values, dtype=np.float32, requirements=["C", "W"])

@@ -44,15 +44,18 @@ def load_base(path: Path | str, *, dtype: str = "float32") -> tuple[Any, Any]:
     """
     try:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
     except ModuleNotFoundError:
         what = f"Training {path}"
         raise MissingExtraError(what, "distill") from None
-    source = unpacked_base(Path(path)) if is_gguf(path) else path
+    source, reader = path, AutoTokenizer
+    if is_gguf(path):
+        # What AutoTokenizer takes for Qwen's would normalise texts, which llama.cpp does not.
+        source, reader = unpacked_base(Path(path)), PreTrainedTokenizerFast
     with _silence():
         try:
             model = AutoModelForCausalLM.from_pretrained(source, dtype=getattr(torch, dtype))
-            tokenizer = AutoTokenizer.from_pretrained(source)
+            tokenizer = reader.from_pretrained(source)
         except (OSError, ValueError) as error:
             msg = f"cannot be loaded as a model: {str(error).splitlines()[0]}"
             raise DistillError(msg, file=path) from None
