@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from fusionfactory.cli import main
 from fusionfactory.cli.app import cli
-from fusionfactory.config import TEMPLATE, Config, ThinkSection, read_config
+from fusionfactory.config import TEMPLATE, Config, DistillSection, ThinkSection, read_config
 from fusionfactory.errors import ConfigError
 from fusionfactory.evaluation import DEFAULT_SCENARIOS
 from fusionfactory.routers import BASE_ROUTERS, PAPER
@@ -159,7 +159,11 @@ def test_the_template_states_the_defaults() -> None:
         expected.setdefault(section, {})["store"] = store
     for section in ("build", "evaluate"):
         expected["think"][section]["store"] = store
-    expected["distill"] = {verb: {"store": store} for verb in ("select", "evaluate")}
+    expected["distill"] = {
+        "select": {**settings["distill"], "store": store},
+        "train": {},
+        "evaluate": {"strategy": settings["distill"]["strategy"], "store": store},
+    }
     assert Config.model_validate({**settings, "store": store}).default_map() == expected
     evaluate, fit, collect = _defaults("evaluate"), _defaults("fit"), _defaults("collect")
     lists = {"router": [*BASE_ROUTERS, *PAPER], "scenario": list(DEFAULT_SCENARIOS)}
@@ -169,6 +173,8 @@ def test_the_template_states_the_defaults() -> None:
     assert settings["fit"] == {name: fit[name] for name in settings["fit"]}
     assert settings["collect"] == {name: collect[name] for name in settings["collect"]}
     assert settings["route"] == {}
+    select = _defaults("select", "distill")
+    assert settings["distill"] == {name: select[name] for name in settings["distill"]}
     think.pop("bank")
     assert think.pop("encoder") == DEFAULT_ENCODER
     build, apply = _defaults("build", "think"), _defaults("apply", "think")
@@ -190,6 +196,17 @@ def test_settings_of_think_reach_the_sub_verbs_that_have_them() -> None:
     assert section.prompting() == {"token_budget": 1, "network": True}
 
 
+def test_settings_of_distill_reach_the_sub_verbs_that_have_them() -> None:
+    every = dict.fromkeys(DistillSection.model_fields, "x") | {
+        "criterion": "judge", "top_k": 1, "source_arm": ["a"],
+    }  # fmt: skip
+    options = DistillSection.model_validate(every).options()
+    for verb, given in options.items():
+        assert given.keys() <= _defaults(verb, "distill").keys()
+    assert options["select"]["student"] == options["evaluate"]["before"] == "x"
+    assert sum(map(len, options.values())) == len(every) + 2
+
+
 def test_every_setting_is_an_option_and_stands_in_the_template() -> None:
     for verb, section in Config():
         if isinstance(section, BaseModel):
@@ -197,7 +214,7 @@ def test_every_setting_is_an_option_and_stands_in_the_template() -> None:
             if isinstance(section, ThinkSection):
                 options = [_defaults(sub_verb, "think").keys() for sub_verb in THINK_VERBS]
                 assert names.keys() <= set().union(*options)
-            else:
+            elif not isinstance(section, DistillSection):
                 assert names.keys() <= _defaults(verb).keys()
             for name in names:
                 assert f"\n{name} = " in TEMPLATE or f"\n# {name} = " in TEMPLATE

@@ -18,6 +18,7 @@ __all__ = [
     "CONFIG_NAME",
     "TEMPLATE",
     "Config",
+    "DistillSection",
     "EndpointSettings",
     "ModelSettings",
     "TaskSettings",
@@ -28,7 +29,20 @@ __all__ = [
 CONFIG_NAME = "fusionfactory.toml"
 
 _STORE_VERBS = ("collect", "score", "judge")
-_DISTILL_VERBS = ("select", "evaluate")
+_GROUPED_STORE_VERBS = (
+    ("think", "build"), ("think", "evaluate"), ("distill", "select"), ("distill", "evaluate"),
+)  # fmt: skip
+_DISTILL_VERBS = {
+    "select": {
+        "before": "student", "criterion": "criterion", "top_k": "top_k",
+        "source_arm": "source_arms", "strategy": "strategy",
+    },
+    "train": {"base": "base"},
+    "evaluate": {
+        "before": "before", "control": "control", "recommended": "recommended",
+        "strategy": "strategy",
+    },
+}  # fmt: skip
 _THINK_VERBS = {
     "build": {"bank", "writer", "criterion", "source_arm", "budget_usd"},
     "index": {"bank", "encoder", "allow_endpoint"},
@@ -112,6 +126,22 @@ encoder = "text"
 # What `think apply` shows, and how long templates in a prompt, of collect too, may be.
 strategy = "thought:3"
 token_budget = 1000
+
+[distill]
+# The model that students are made of: its name among the models above, and its weights for
+# `distill train` (a GGUF file, a Hugging Face folder, or a name on the hub).
+# before = "smollm2"
+# base = "models/SmolLM2-135M-Instruct.Q4_1.gguf"
+# Which answers it learns: best, or the paper's performance, judge, hybrid, label.
+criterion = "best"
+top_k = 5
+# Only answers of these arms or models.
+# source_arm = ["gpt-4o-mini"]
+# How students are asked.
+strategy = "direct"
+# The student of the labels alone, and the one that was settled on before its outcomes were seen.
+# control = "smollm2-label"
+# recommended = "smollm2-best"
 
 [evaluate]
 # Routers to compare; `fusionfactory evaluate --help` lists them.
@@ -306,6 +336,27 @@ class ThinkSection(_Section):
         return told | {"network": bool(self.allow_endpoint)}
 
 
+class DistillSection(_Section):
+    """Defaults of `fusionfactory distill`."""
+
+    before: str | None = None
+    base: str | None = None
+    criterion: Literal["best", "performance", "judge", "hybrid", "label"] | None = None
+    top_k: int | None = Field(default=None, ge=1)
+    source_arm: tuple[str, ...] | None = None
+    strategy: str | None = None
+    control: str | None = None
+    recommended: str | None = None
+
+    def options(self) -> dict[str, dict[str, Any]]:
+        """Sub-verb to the options that the section sets."""
+        told = self.model_dump(exclude_none=True)
+        return {
+            verb: {option: told[name] for name, option in names.items() if name in told}
+            for verb, names in _DISTILL_VERBS.items()
+        }
+
+
 class Config(_Section):
     """The whole file."""
 
@@ -316,6 +367,7 @@ class Config(_Section):
     collect: CollectSection = CollectSection()
     judge: JudgeSection = JudgeSection()
     think: ThinkSection = ThinkSection()
+    distill: DistillSection = DistillSection()
     evaluate: EvaluateSection = EvaluateSection()
     fit: FitSection = FitSection()
     route: RouteSection = RouteSection()
@@ -325,10 +377,10 @@ class Config(_Section):
         verbs = {name: section for name, section in self if isinstance(section, _Section)}
         options = {name: section.model_dump(exclude_none=True) for name, section in verbs.items()}
         options["think"] = self.think.options()
+        options["distill"] = self.distill.options()
         if self.store is not None:
-            of_think = [options["think"][verb] for verb in ("build", "evaluate")]
-            options["distill"] = {verb: {"store": self.store} for verb in _DISTILL_VERBS}
-            for section in [options.setdefault(verb, {}) for verb in _STORE_VERBS] + of_think:
+            grouped = [options[group][verb] for group, verb in _GROUPED_STORE_VERBS]
+            for section in [options.setdefault(verb, {}) for verb in _STORE_VERBS] + grouped:
                 section["store"] = self.store
         return options
 
