@@ -91,6 +91,17 @@ def test_lengths_are_held_against_the_students_own_on_the_task() -> None:
     assert len(roomy.examples) == 3
 
 
+def test_one_task_may_have_room_where_the_student_is_terse_on_another() -> None:
+    queries = [question("q"), question("r", task="boolq")]
+    rows = [
+        {**right("q", "small", "it is 5"), "quality": 0.0, "output_tokens": 50.0},
+        {**right("r", "small", "it is 5"), "quality": 0.0, "output_tokens": 3.0},
+        right("q", "big", output_tokens=90.0),
+    ]
+    found = choose(queries, rows, SelectSettings(student="small", source_arms=("big",)))
+    assert found.report["student"]["longest"] == {"gsm8k": 100.0, "boolq": 64.0}
+
+
 def test_without_the_students_answers_max_tokens_counts() -> None:
     rows = [
         right("q", "short", output_tokens=20.0),

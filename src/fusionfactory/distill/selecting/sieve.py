@@ -92,7 +92,7 @@ def student_limits(own: pl.DataFrame, settings: SelectSettings) -> dict[str | No
     said = own.filter(pl.col("response").str.strip_chars() != "")
     usual = said.group_by("task").agg(pl.col("tokens").quantile(_USUAL_SHARE, "higher"))
     return {
-        task: max(settings.stretch * tokens, settings.always_fits)
+        task: max(settings.stretch * tokens, float(settings.always_fits))
         for task, tokens in usual.iter_rows()
     }
 
