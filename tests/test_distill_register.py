@@ -176,6 +176,13 @@ def test_pairs_are_called_preferences(folder: Path) -> None:
     assert describe_student(taught).startswith("small fine-tuned on 100 preferences chosen by best")
 
 
+def test_the_control_is_told_from_students_of_answers(folder: Path) -> None:
+    record = StudentRecord.load(write_student(folder / "label"))
+    data = record.data.model_copy(update={"examples": 95, "sources": {"label": 100}})
+    control = record.model_copy(update={"data": data})
+    assert describe_student(control) == "small fine-tuned on 100 labels alone"
+
+
 def test_a_gguf_student_is_served_by_llama_cpp(tmp_path: Path) -> None:
     student = write_student(tmp_path / "my best")
     (one,) = serve_commands(student, "s", port=8123)

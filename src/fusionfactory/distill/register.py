@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionfactory.atomic import write_atomically
 from fusionfactory.config import ModelSettings, read_config
+from fusionfactory.distill.selection import LABEL_ARM
 from fusionfactory.distill.settings_block import model_block
 from fusionfactory.distill.training.record import StudentRecord
 from fusionfactory.errors import ConfigError, DistillError
@@ -114,12 +115,14 @@ def register(settings: ModelSettings, path: Path) -> str:
 
 def describe_student(record: StudentRecord) -> str:
     """What a student is, in a sentence."""
+    if record.data.sources.keys() == {LABEL_ARM}:
+        return f"{record.base.name} fine-tuned on {record.data.sources[LABEL_ARM]} labels alone"
     sources = sorted(record.data.sources.items(), key=lambda item: (-item[1], item[0]))
     named = [f"{count} of {arm}" for arm, count in sources[:_NAMED_SOURCES]]
     if others := sum(count for _, count in sources[_NAMED_SOURCES:]):
         named.append(f"{others} of others")
     how = "preferences" if record.method == "dpo" else "answers"
-    text = f"{record.base.name} fine-tuned on {record.data.examples} {how} "
+    text = f"{record.base.name} fine-tuned on {sum(record.data.sources.values())} {how} "
     text += f"chosen by {record.data.criterion}"
     return f"{text}: {', '.join(named)}" if named else text
 
