@@ -109,7 +109,9 @@ def compare(
         raise ThoughtError(msg, field="arms")
     found, gates = [], {}
     for model in models or known:
-        part, gates[model] = _compare(Ground.of(table, model, test_split, min_coverage), settings)
+        part, gates[model] = _compare(
+            Ground.of_model(table, model, test_split, min_coverage), settings
+        )
         found.append(part)
     facts = {
         "queries": len(table),

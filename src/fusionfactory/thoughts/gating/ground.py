@@ -13,7 +13,6 @@ from fusionfactory.thoughts.template import CRITERIA
 
 if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
-    from fusionfactory.types import IntArray
 
 __all__ = ["FORMAT", "Ground", "kind_of", "label", "models_of"]
 
@@ -25,27 +24,19 @@ _LABELS = {"direct": "zero-shot", "format": "format-only", "random": "random tem
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What of one model is compared.
+class Ground(Footing):
+    """What of one model is compared: the baseline first, thoughts last; reasons by strategy.
 
     Attributes:
         model: Its name.
-        table: All queries and the arms compared, the baseline first, thoughts last.
-        rows: (n,) of the test queries that all these arms answered.
-        asked: Task to its number of test queries, for the tasks compared.
-        arms_left_out: Strategy to why it is not compared.
-        tasks_left_out: Task to why it is not compared.
     """
 
     model: str
-    table: OutcomeTable
-    rows: IntArray
-    asked: dict[str, int]
-    arms_left_out: dict[str, str]
-    tasks_left_out: dict[str, str]
 
     @classmethod
-    def of(cls, table: OutcomeTable, model: str, test_split: str, min_coverage: float) -> Ground:
+    def of_model(
+        cls, table: OutcomeTable, model: str, test_split: str, min_coverage: float
+    ) -> Ground:
         """Leaves out tasks that the baseline, then arms that a task's queries lack too often.
 
         Raises:
@@ -65,7 +56,7 @@ class Ground:
             raise ThoughtError(msg, field="performance")
         strategies = {arm.name: arm.strategy for arm in arms}
         arms_out = {strategies[name]: why for name, why in even.arms_left_out.items()}
-        return cls(model, even.table, even.rows, even.asked, arms_out, even.tasks_left_out)
+        return cls(even.table, even.rows, even.asked, arms_out, even.tasks_left_out, model)
 
     @property
     def strategies(self) -> list[str]:
