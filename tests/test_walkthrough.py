@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from fusionfactory.cli.app import main
+from command_line import facts, run
 from fusionfactory.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MODEL = "smollm2-135m-instruct"
 SETTINGS = f"""
@@ -47,19 +49,6 @@ def folder(tmp_path: Path, gguf: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = [{"question": f"What is the capital of {c}?", "target": t} for c, t in CAPITALS.items()]
     (tmp_path / "capitals.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return tmp_path
-
-
-def run(*arguments: str) -> int:
-    try:
-        main(list(arguments))
-    except SystemExit as done:
-        return int(done.code or 0)
-    return 0
-
-
-def facts(path: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(path).read_text())
-    return found
 
 
 def test_from_questions_to_a_report(folder: Path) -> None:
