@@ -18,6 +18,8 @@ from fusionfactory.distill.training.settings import LINEAR, METHODS, TrainSettin
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fusionfactory.distill.selection import Selection
+    from fusionfactory.distill.training.forecast import Forecast
     from fusionfactory.distill.training.progress import Progress, Report
     from fusionfactory.distill.training.train import Trained
 
@@ -26,6 +28,7 @@ __all__ = ["command"]
 _COUNT = click.IntRange(1)
 _SHARE = click.FloatRange(0, 1, max_open=True)
 _RATE = click.FloatRange(0, min_open=True)
+_GIB = 2**30
 _DEFAULT = TrainSettings()
 
 
@@ -35,7 +38,7 @@ _DEFAULT = TrainSettings()
 )
 @click.argument("selection", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--base", required=True,
-              help="Model to train: a GGUF file, a Hugging Face folder, a name on the hub.")  # fmt: skip
+              help="What to train: GGUF file, Hugging Face folder, name on the hub.")  # fmt: skip
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False),
               help="Folder of the student; a run that was stopped goes on there.")  # fmt: skip
 @click.option("--method", type=click.Choice(METHODS), default=_DEFAULT.method, show_default=True,
@@ -88,6 +91,10 @@ _DEFAULT = TrainSettings()
               show_default=True, help="How the student's GGUF file stores matrices.")  # fmt: skip
 @click.option("--merged", is_flag=True,
               help="Also write the whole model for transformers and vLLM.")  # fmt: skip
+@click.option("--dry-run", is_flag=True,
+              help="Say what it takes in tokens, memory and time, and stop.")  # fmt: skip
+@click.option("--probe", is_flag=True,
+              help="Time a few steps for that instead of assuming a rate.")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Throw away what --out holds of a training.")
 @json_option
 def command(
@@ -98,6 +105,8 @@ def command(
     targets: tuple[str, ...],
     gguf_kind: str,
     merged: bool,
+    dry_run: bool,
+    probe: bool,
     restart: bool,
     json_path: str | None,
     **more: Any,  # noqa: ANN401  the fields of TrainSettings
@@ -111,9 +120,17 @@ def command(
 
     settings = TrainSettings(targets=targets or LINEAR, **more)
     where = console(json_path)
+    chosen = Selection.load(selection)
+    told = _forecast(chosen, base, settings, probe=probe, needed=dry_run or probe)
+    if told is not None:
+        _print_forecast(where, told)
+    if dry_run:
+        if json_path and told is not None:
+            write_json(told.facts(), json_path)
+        return
     with _bar() as report:
         trained = train(
-            Selection.load(selection),
+            chosen,
             base,
             out,
             settings,
@@ -126,6 +143,44 @@ def command(
     if json_path:
         write_json(trained.record.model_dump(mode="json"), json_path)
     _print(where, trained)
+
+
+def _forecast(
+    chosen: Selection, base: str, settings: TrainSettings, *, probe: bool, needed: bool
+) -> Forecast | None:
+    """What it takes; None for a model that would have to be fetched to say so."""
+    from fusionfactory.distill.training.forecast import forecast
+
+    if not needed and not Path(base).exists():
+        return None
+    return forecast(chosen, base, settings, probe=probe)
+
+
+def _print_forecast(where: Console, told: Forecast) -> None:
+    what = "pairs" if told.method == "dpo" else "examples"
+    held = f", {told.validation} held out" if told.validation else ""
+    where.print(
+        f"{told.examples} {what}{held}: {told.prompt_tokens} tokens of prompts, "
+        f"{told.answer_tokens} of answers",
+        markup=False,
+    )
+    if told.too_long:
+        where.print(f"{told.too_long} more are too long", style="yellow", markup=False)
+    where.print(
+        f"{told.steps} steps, {told.epochs:g} epochs, {told.tokens} tokens and {told.padding:.0%} "
+        f"padding; {told.trainable} of {told.parameters} parameters are trained",
+        markup=False,
+        soft_wrap=True,
+    )
+    parts = ", ".join(f"{name} {size / _GIB:.2f}" for name, size in told.memory_bytes.items())
+    total = sum(told.memory_bytes.values()) / _GIB
+    where.print(f"about {total:.2f} GiB at most: {parts} ({told.dtype})", markup=False)
+    basis = "measured here" if told.measured else "assumed; --probe measures"
+    where.print(
+        f"about {duration(told.seconds)} on {told.device} at {told.tokens_per_s:.0f} tokens/s "
+        f"({basis})",
+        markup=False,
+    )
 
 
 @contextmanager

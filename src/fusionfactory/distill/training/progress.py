@@ -93,6 +93,7 @@ class Watch:
         """After a step of the optimiser."""
         if state.global_step in self.schedule.epoch_ends:
             control.should_evaluate = True
+        if state.global_step == self.schedule.steps:
             control.should_log = True
         self._tell(state.global_step)
 

@@ -151,17 +151,18 @@ def prepare(selection: Selection, template: Template, settings: TrainSettings) -
         what = "pairs" if settings.method == "dpo" else "examples"
         msg = f"the selection holds no {what} to train by {settings.method} on: select some first"
         raise DistillError(msg)
-    fitting = [item for item in items if item.length <= settings.max_length]
+    limit = min(settings.max_length, template.tokenizer.model_max_length)
+    fitting = [item for item in items if item.length <= limit]
     if not fitting:
         shortest = min(item.length for item in items)
-        msg = f"all {len(items)} examples are longer than {settings.max_length} tokens, the "
-        msg += f"shortest has {shortest}: raise max_length"
+        msg = f"all {len(items)} examples are longer than {limit} tokens, the shortest has "
+        msg += f"{shortest}: raise max_length, or take a base of a longer context"
         raise DistillError(msg, field="max_length")
     held = _held_out(fitting, settings)
     return Prepared(
         train=tuple(item for item in fitting if item.query_id not in held),
         validation=tuple(item for item in fitting if item.query_id in held),
-        too_long=tuple(item.query_id for item in items if item.length > settings.max_length),
+        too_long=tuple(item.query_id for item in items if item.length > limit),
     )
 
 

@@ -51,6 +51,7 @@ def make_trainer(
     folder: Path,
     *,
     evaluate_first: bool,
+    save: bool = True,
 ) -> Any:  # noqa: ANN401  an SFTTrainer or DPOTrainer
     """A trainer that has seen nothing yet.
 
@@ -63,6 +64,7 @@ def make_trainer(
         hardware: Where it is done.
         folder: Of the checkpoints.
         evaluate_first: Whether the validation loss is taken before the first step.
+        save: Whether checkpoints are written.
     """
     from peft import PeftModel
     from transformers import PrinterCallback, set_seed
@@ -72,7 +74,8 @@ def make_trainer(
     kind, rows = (_dpo, _pair_rows) if settings.method == "dpo" else (_sft, _rows)
     trainer_class, config_class, own = kind(model, hardware, settings)
     arguments = _arguments(schedule, settings, hardware, folder)
-    config = config_class(**arguments, **own, eval_on_start=evaluate_first)
+    arguments |= own | {"eval_on_start": evaluate_first}
+    arguments["save_strategy"] = "steps" if save else "no"
 
     class Planned(trainer_class):  # type: ignore[misc, valid-type]  # TRL is untyped
         def _get_train_sampler(self, train_dataset: object = None) -> list[int]:
@@ -80,7 +83,7 @@ def make_trainer(
 
     trainer = Planned(
         model=model,
-        args=config,
+        args=config_class(**arguments),
         train_dataset=rows(data.train),
         eval_dataset=rows(data.validation) if data.validation else None,
         processing_class=tokenizer,
@@ -103,7 +106,6 @@ def _arguments(
         "lr_scheduler_type": settings.schedule,
         "warmup_steps": math.ceil(settings.warmup * schedule.steps),
         "logging_steps": settings.logging_steps,
-        "save_strategy": "steps",
         "save_steps": settings.save_steps,
         "save_total_limit": _KEPT_CHECKPOINTS,
         "seed": settings.seed,
