@@ -109,6 +109,19 @@ def test_tokens_are_those_of_trl_up_to_what_the_template_writes_after_the_end(
         assert row["labels"][len(item.prompt) : len(whole)] == item.answers[0]
 
 
+def test_an_answer_ends_where_the_server_stops(gguf: Path) -> None:
+    from fusionfactory.distill.models.header import read_header
+    from fusionfactory.distill.models.tokenizer import rebuild_tokenizer
+
+    template = Template(rebuild_tokenizer(read_header(gguf)), str(gguf))
+    item = prepare(make_selection(4), template, QUICK).train[2]
+    assert template.tokenizer.decode(item.prompt).endswith(
+        "<|im_start|>user\n2 + 3 please please<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert template.tokenizer.decode(item.answers[0]) == "It is 5.<|im_end|>"
+    assert item.answers[0][-1] == template.tokenizer.eos_token_id
+
+
 def test_a_system_message_and_earlier_turns_are_part_of_the_prompt(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
@@ -282,7 +295,7 @@ def test_the_loss_on_completions_is_trls_own(tiny: Path, tmp_path: Path) -> None
 
 
 def test_the_best_epoch_is_kept_where_later_ones_are_worse(tiny: Path, tmp_path: Path) -> None:
-    # Held-out queries have other answers, so that the second epoch is worse for them than the first.
+    # Held-out queries have other answers: the second epoch is worse for them than the first.
     examples = make_selection().examples
     settings = replace(QUICK, keep_best=True, schedule="constant")
     held = set(sorted((e.query_id for e in examples), key=lambda q: rank(0, q))[:2])
@@ -411,7 +424,7 @@ def test_a_training_killed_before_the_merge_is_finished(
 
 def test_an_unfinished_checkpoint_is_passed_over(tmp_path: Path) -> None:
     run = Run(tmp_path, {"a": 1})
-    run.open()
+    run.claim()
     assert run.last() is None
     for step in (3, 12):
         (run.checkpoints / f"checkpoint-{step}").mkdir(parents=True)
@@ -420,6 +433,20 @@ def test_an_unfinished_checkpoint_is_passed_over(tmp_path: Path) -> None:
     assert found is not None
     assert (found.step, found.seconds) == (3, 1.5)
     assert not (run.checkpoints / "checkpoint-12").exists()
+
+
+def test_what_cannot_be_trained_leaves_no_folder(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(DistillError, match="longer than 2 tokens"):
+        train(make_selection(), tiny, tmp_path / "s", replace(QUICK, max_length=2))
+    with pytest.raises(DistillError, match="none"):
+        train(make_selection(), tmp_path / "none", tmp_path / "s", QUICK)
+    assert not (tmp_path / "s").exists()
+
+
+def test_files_of_an_unknown_training_are_kept(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    with pytest.raises(DistillError, match="holds adapter of an unknown training"):
+        train(make_selection(), tiny, tmp_path, QUICK)
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:

@@ -72,23 +72,26 @@ class Run:
         """The folder of the checkpoints."""
         return self.folder / "checkpoints"
 
-    def open(self, *, restart: bool = False) -> None:
-        """Claims the folder, or finds that an earlier run of the same kind has.
+    def check(self) -> None:
+        """Finds out whether the folder is free, or of an earlier run of the same training.
 
         Raises:
             DistillError: It belongs to a training with other settings, base or data; says which.
         """
+        path = self.folder / _RUN
+        if path.exists():
+            self._compare(read_json(path, _Identity, DistillError, _ANEW).facts)
+        elif there := [name for name in _OURS if (self.folder / name).exists()]:
+            msg = f"the folder holds {', '.join(there)} of an unknown training: {_ANEW}"
+            raise DistillError(msg, file=self.folder)
+
+    def claim(self, *, restart: bool = False) -> None:
+        """Makes the folder this training's, emptied first for a restart."""
         if restart:
             self._clear()
         path = self.folder / _RUN
-        if path.exists():
-            self._check(read_json(path, _Identity, DistillError, _ANEW).facts)
-            return
-        there = [name for name in _OURS if (self.folder / name).exists()]
-        if there:
-            msg = f"the folder holds {', '.join(there)} of an unknown training: {_ANEW}"
-            raise DistillError(msg, file=self.folder)
-        write_json(_Identity(facts=dict(self.facts)).model_dump(), path)
+        if not path.exists():
+            write_json(_Identity(facts=dict(self.facts)).model_dump(), path)
 
     def last(self) -> Checkpoint | None:
         """The newest checkpoint that was written to its end; parts of others are removed."""
@@ -112,7 +115,7 @@ class Run:
         """Removes the checkpoints of a finished student."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
-    def _check(self, earlier: Mapping[str, Any]) -> None:
+    def _compare(self, earlier: Mapping[str, Any]) -> None:
         names = [*self.facts, *(name for name in earlier if name not in self.facts)]
         other = [
             f"{name} {earlier.get(name)!r}, now {self.facts.get(name)!r}"

@@ -30,10 +30,9 @@ __all__ = ["Forecast", "forecast"]
 _BYTES = {"float32": 4, "bfloat16": 2}
 _ADAPTER_BYTES = 16
 """Per trained parameter: itself, its gradient and two moments of Adam, in float32."""
-_ACTIVATIONS = 34
-"""Numbers that a layer keeps per token, in hidden sizes, without its attention map (Korthikanti et
-al. 2022, "Reducing Activation Recomputation in Large Transformer Models", count bytes at 16 bits:
-34 bytes are 17 numbers; an adapter on every matrix keeps about as many again)."""
+_ACTIVATION_BYTES = {"float32": 100, "bfloat16": 84}
+"""Kept for the gradients, per token, layer and hidden size: measured with SmolLM2-135M, whose inner
+layers are 2.7 hidden sizes wide, with adapters on every matrix. Norms stay in float32."""
 _SCORES = 3
 """Copies of the scores of the vocabulary in float32: scores, log-probabilities, gradient."""
 _PER_PARAMETER = 4
@@ -184,13 +183,14 @@ def _memory(
     longest = sorted(data.train, key=lambda item: item.length)[-settings.batch_size :]
     sequences = len(longest) * len(longest[0].answers)
     tokens = sequences * longest[-1].length
-    layers = 1 if hardware.checkpointing else facts.layers
-    kept = _ACTIVATIONS * layers + hardware.checkpointing * facts.layers
+    kept = facts.layers * _ACTIVATION_BYTES[hardware.dtype]
+    if hardware.checkpointing:
+        kept = facts.layers * width + _ACTIVATION_BYTES[hardware.dtype]
     told = sum(len(answer) for item in longest for answer in item.answers)
     return {
         "weights": facts.parameters * width,
         "adapter": trainable * _ADAPTER_BYTES,
-        "activations": tokens * facts.hidden_size * kept * width,
+        "activations": tokens * facts.hidden_size * kept,
         "scores": told * facts.vocabulary * _SCORES * _BYTES["float32"],
     }
 

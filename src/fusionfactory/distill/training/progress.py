@@ -50,6 +50,7 @@ class Watch:
         items: Trained on.
         step: Done before this run.
         seconds: Spent before this run.
+        validates: Whether there are queries to validate on.
         report: Is told after every batch.
         keep: Is called with the model when its validation loss is the least so far.
     """
@@ -62,11 +63,13 @@ class Watch:
         *,
         step: int,
         seconds: float,
+        validates: bool,
         report: Report | None,
         keep: Callable[[Any], None] | None,
     ) -> None:
         self.run, self.schedule, self.keep, self.report = run, schedule, keep, report
         self.step, self.before_s, self.began = step, seconds, time.monotonic()
+        self.validates = validates
         self.tokens = schedule.running_tokens(items)
         self.loss: float | None = None
 
@@ -91,7 +94,7 @@ class Watch:
 
     def on_step_end(self, _: object, state: Any, control: Any, **__: object) -> None:  # noqa: ANN401
         """After a step of the optimiser."""
-        if state.global_step in self.schedule.epoch_ends:
+        if self.validates and state.global_step in self.schedule.epoch_ends:
             control.should_evaluate = True
         if state.global_step == self.schedule.steps:
             control.should_log = True

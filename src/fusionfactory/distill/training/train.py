@@ -104,14 +104,17 @@ def train(
     job = _Job(selection, base, settings, hardware, start, load)
     identity = identify(base)
     run = Run(out, _facts(job, identity))
-    run.open(restart=restart)
-    if (out / RECORD).exists():
-        return Trained(out, StudentRecord.load(out), was_there=True)
+    if not restart:
+        run.check()
+        if (out / RECORD).exists():
+            return Trained(out, StudentRecord.load(out), was_there=True)
     with quiet(), use_threads(settings.threads):
-        checkpoint = run.last()
         model, tokenizer = load(base, dtype=hardware.dtype)
         data = prepare(selection, Template(tokenizer, str(base)), settings)
         schedule = plan_steps(data.train, settings)
+        # Nothing is written before all that can be refused has been looked at.
+        run.claim(restart=restart)
+        checkpoint = run.last()
         parameters = sum(weights.numel() for weights in model.parameters())
         result = _fit(job, run, model, tokenizer, data, schedule, checkpoint, progress)
         del model
@@ -171,6 +174,7 @@ def _fit(
         data.train,
         step=checkpoint.step if checkpoint else 0,
         seconds=checkpoint.seconds if checkpoint else 0.0,
+        validates=bool(data.validation),
         report=report,
         keep=(lambda now: save_adapter(now, best)) if job.settings.keep_best else None,
     )
