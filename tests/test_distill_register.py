@@ -222,6 +222,15 @@ def test_labels_are_drawn_by_digest_and_never_from_test() -> None:
         labelled(table, "new", 5)
 
 
+def test_labels_are_of_questions_that_the_student_did_not_learn() -> None:
+    table = split_table()
+    learnt = labelled(table, "arm-2", 60).queries["query_id"].to_list()
+    fresh = labelled(table, "arm-2", 20, learnt=learnt).queries["query_id"].to_list()
+    assert not set(fresh) & set(learnt)
+    with pytest.raises(DistillError, match=r"has 20 scored answers .* did not learn, 21 were"):
+        labelled(table, "arm-2", 21, learnt=learnt)
+
+
 def test_unscored_answers_are_no_labels() -> None:
     table = split_table()
     table.quality[:100, 2] = np.nan

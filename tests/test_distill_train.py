@@ -324,6 +324,9 @@ def test_preferences_move_the_margin(tiny: Path, student: Path, tmp_path: Path) 
     after = train(make_selection(), tiny, tmp_path / "both", settings, start=student).record
     assert after.start == str(student)
     assert after.validation[0][1] == pytest.approx(np.log(2), abs=1e-3)
+    learnt = {*record.data.queries, *StudentRecord.load(student).data.queries}
+    assert set(after.data.queries) == learnt
+    assert len(record.data.queries) < len(make_selection().pairs)
     assert set(weights(tmp_path / "both")) == set(weights(student))
 
 

@@ -43,7 +43,8 @@ _EXAMPLE = "Example: fusionfactory distill register students/best --name smollm2
               help="Where that router goes then.")  # fmt: skip
 @click.option("--store", help="Store with its scored answers, for the router.")
 @click.option("--labels", type=click.IntRange(0), default=50, show_default=True,
-              help="Of these, never test ones; 0 goes by the description.")  # fmt: skip
+              help="Of these, to questions that are neither test nor learnt; 0 goes by the "
+              "description.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
               help="Of the draw of labels.")  # fmt: skip
 @click.option("--allow-endpoint", is_flag=True,
@@ -84,7 +85,7 @@ def command(
     commands = serve_commands(student, name, port=port)
     joined: list[Joined] = []
     if router is not None and out is not None and not dry_run:
-        joined = _join(router, out, settings, store, labels, seed, allow_endpoint)
+        joined = _join(student, router, out, settings, store, labels, seed, allow_endpoint)
     new = there is None
     if new and not dry_run:
         register(settings, path)
@@ -110,6 +111,7 @@ def _there(config: Config, name: str) -> ModelSettings | None:
 
 
 def _join(
+    student: Path,
     router: Path,
     out: Path,
     settings: ModelSettings,
@@ -119,6 +121,7 @@ def _join(
     allow_endpoint: bool,
 ) -> list[Joined]:
     from fusionfactory.distill.router_arm import join_router
+    from fusionfactory.distill.training.record import StudentRecord
     from fusionfactory.routers import load_router, save_router
     from fusionfactory.routers.files import check_directory
     from fusionfactory.types import Arm
@@ -131,7 +134,8 @@ def _join(
         for strategy in settings.strategies
     ]  # fmt: skip
     table = None if store is None or not labels else read_table(store)
-    joined = join_router(loaded, arms, table, labels=labels, seed=seed)
+    learnt = StudentRecord.load(student).data.queries
+    joined = join_router(loaded, arms, table, labels=labels, seed=seed, learnt=learnt)
     save_router(loaded, out)
     return joined
 

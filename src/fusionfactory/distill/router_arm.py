@@ -12,7 +12,7 @@ from fusionfactory.pricing import with_usable_costs
 from fusionfactory.tasks.sampling import rank
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from fusionfactory.routers import Router
     from fusionfactory.table import OutcomeTable
@@ -38,7 +38,9 @@ class Joined:
     quality: float | None
 
 
-def labelled(table: OutcomeTable, arm: str, labels: int, seed: int = 0) -> OutcomeTable:
+def labelled(
+    table: OutcomeTable, arm: str, labels: int, seed: int = 0, learnt: Collection[str] = ()
+) -> OutcomeTable:
     """An arm's outcomes on some scored queries of train and validation, drawn by digest.
 
     Args:
@@ -46,6 +48,8 @@ def labelled(table: OutcomeTable, arm: str, labels: int, seed: int = 0) -> Outco
         arm: Name of the arm.
         labels: How many.
         seed: Of the draw.
+        learnt: Ids of the queries that the arm was trained on: how well it does on those says
+            little about others, so they are not drawn either.
 
     Raises:
         DistillError: The arm has fewer scored outcomes than that.
@@ -55,10 +59,12 @@ def labelled(table: OutcomeTable, arm: str, labels: int, seed: int = 0) -> Outco
         raise DistillError(msg, field="arm")
     column = table.select_arms([arm])
     usable = column.observed()[:, 0] & column.queries["split"].is_in(_SPLITS).to_numpy()
+    usable &= ~column.queries["query_id"].is_in(list(learnt)).to_numpy()
     ids = column.queries["query_id"].to_list()
     drawn = sorted(np.flatnonzero(usable), key=lambda row: rank(seed, ids[row]))[:labels]
     if len(drawn) < labels:
-        msg = f"{arm!r} has {len(drawn)} scored answers to train and validation questions, "
+        unseen = " that it did not learn" if learnt else ""
+        msg = f"{arm!r} has {len(drawn)} scored answers to train and validation questions{unseen}, "
         msg += f"{labels} were asked for: ask for fewer, or collect and score more"
         raise DistillError(msg, field="labels")
     return column.rows(np.sort(np.asarray(drawn, dtype=np.int64)))
@@ -71,6 +77,7 @@ def join_router(
     *,
     labels: int,
     seed: int = 0,
+    learnt: Collection[str] = (),
 ) -> list[Joined]:
     """Adds arms to a fitted router in place.
 
@@ -80,6 +87,7 @@ def join_router(
         table: Outcomes to draw labels from; without it the router goes by the description alone.
         labels: Labelled outcomes of each arm.
         seed: Of the draw.
+        learnt: As `labelled`.
 
     Raises:
         DistillError: As `labelled`.
@@ -90,7 +98,7 @@ def join_router(
     seen: dict[str, OutcomeTable | None] = dict.fromkeys(arm.name for arm in arms)
     if table is not None:
         usable = with_usable_costs(table)
-        seen = {name: labelled(usable, name, labels, seed) for name in seen}
+        seen = {name: labelled(usable, name, labels, seed, learnt) for name in seen}
     joined = []
     for arm in arms:
         outcomes = seen[arm.name]

@@ -51,6 +51,7 @@ class DataRecord(_Part):
         too_long: Left out for their length.
         sources: How many examples, or chosen answers, come from which arm.
         tasks: How many belong to which task.
+        queries: Ids of the queries trained on, by the adapter that it began from too.
     """
 
     fingerprint: str
@@ -60,6 +61,7 @@ class DataRecord(_Part):
     too_long: int = Field(ge=0)
     sources: dict[str, int]
     tasks: dict[str, int]
+    queries: tuple[str, ...] = ()
 
 
 class Files(_Part):

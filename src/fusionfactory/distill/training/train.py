@@ -126,7 +126,7 @@ def train(
         base=BaseRecord(
             path=str(base), name=Path(base).stem, sha256=identity, parameters=parameters
         ),
-        data=_data(selection, data, settings),
+        data=_data(job, data),
         method=settings.method,
         settings=settings.facts(),
         start=None if start is None else str(start),
@@ -219,7 +219,8 @@ def _facts(job: _Job, identity: str | None) -> dict[str, Any]:
     }
 
 
-def _data(selection: Selection, data: Prepared, settings: TrainSettings) -> DataRecord:
+def _data(job: _Job, data: Prepared) -> DataRecord:
+    selection, settings = job.selection, job.settings
     parts = selection.pairs if settings.method == "dpo" else selection.examples
     arms = (part.chosen_arm for part in selection.pairs)
     if settings.method == "sft":
@@ -232,4 +233,12 @@ def _data(selection: Selection, data: Prepared, settings: TrainSettings) -> Data
         too_long=len(data.too_long),
         sources=dict(Counter(arms).most_common()),
         tasks=dict(Counter(part.task or "" for part in parts).most_common()),
+        queries=tuple(sorted({item.query_id for item in data.train} | _learnt(job.start))),
     )
+
+
+def _learnt(start: Path | None) -> set[str]:
+    """The queries that an earlier student was trained on."""
+    if start is None or not (start / RECORD).exists():
+        return set()
+    return set(StudentRecord.load(start).data.queries)
