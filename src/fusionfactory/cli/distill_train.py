@@ -77,7 +77,7 @@ _DEFAULT = TrainSettings()
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
               help="Of order, held-out queries and the adapter's start.")  # fmt: skip
 @click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto",
-              show_default=True, help="Of the base's weights.")  # fmt: skip
+              show_default=True, help="Of the base; bfloat16 is the faster one.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
               show_default=True, help="Where to train.")  # fmt: skip
 @click.option("--checkpointing/--no-checkpointing", default=None,
