@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import nan
 from typing import TYPE_CHECKING
 
 import pytest
@@ -120,6 +121,34 @@ def test_best_says_of_every_answer_why_it_is_not_taken() -> None:
     }  # fmt: skip
     (task,) = found.report["tasks"]
     assert (task["task"], task["questions"], task["covered"]) == ("gsm8k", 1, 1)
+
+
+def test_answers_to_questions_of_another_split_are_counted_nowhere_else() -> None:
+    rows = arms("q", good=(1.0, None, 1.0))
+    rows += [
+        {"query_id": "tested", "arm": "good", "error": "timeout"},
+        {"query_id": "other", "arm": "good", "response": " ", "quality": 0.0},
+    ]
+    queries = [question("q"), question("tested", split="test"), question("other", split=None)]
+    report = select(answers(queries, rows), SelectSettings(), tasks=TASKS).report
+    assert report["rejected"] == {"question of another split": 2}
+    assert [(row["answers"], row["rejected"]) for row in report["arms"]] == [(1, {})]
+
+
+def test_a_frame_may_say_nan_where_a_score_is_missing() -> None:
+    pool = answers([question("q")], arms("q", right=(1.0, None, 1.0), unscored=(nan, None, 1.0)))
+    frame = pool.answers.join(pool.queries, on="query_id").with_columns(output_price=None)
+    found = select(frame, SelectSettings("performance"), tasks=TASKS)
+    assert taken(found) == ["right"]
+    assert found.report["rejected"] == {"not scored": 1}
+
+
+def test_a_metric_that_no_scorer_knows_gives_no_label() -> None:
+    queries = [question("q"), question("odd", metric="rouge")]
+    pool = answers(queries, arms("q", a=(1.0, None, None)))
+    found = select(pool, SelectSettings("label"), tasks=TASKS)
+    assert [example.query_id for example in found.examples] == ["q"]
+    assert found.report["rejected"] == {"no target that its scorer accepts as an answer": 1}
 
 
 def test_what_a_refuted_answer_hid_is_taken_in_its_place() -> None:

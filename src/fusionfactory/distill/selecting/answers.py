@@ -97,6 +97,8 @@ class Answers:
         long = long.with_columns(
             value.alias(name) for name, value in _ABSENT.items() if name not in long.columns
         )
+        # To compare, what is not a number is more than any.
+        long = long.with_columns(pl.selectors.float().fill_nan(None))
         queries = long.group_by("query_id", maintain_order=True).agg(
             pl.col(name).drop_nulls().first() for name in QUERY_COLUMNS[1:]
         )

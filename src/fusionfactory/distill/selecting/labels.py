@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fusionfactory.errors import TaskError
-from fusionfactory.scorers import ALIASES, gold_answers, make_scorer
+from fusionfactory.scorers import ALIASES, SCORERS, gold_answers, make_scorer
 from fusionfactory.scorers.polarity import side
 from fusionfactory.types import JUDGE_ONLY
 
@@ -24,7 +24,7 @@ def label_text(query: Query, instruction: str = "") -> str | None:
     Forms are tried in this order: as the instruction asks for it, a letter in parentheses, a
     mathematical expression in `boxed`, yes and no where these words are asked for; then each
     accepted answer as it stands. The target of a programming task is its tests, which are no
-    answer, and a free-text task has none.
+    answer, and a free-text task has none; nor is there one where no scorer can tell.
 
     Args:
         query: With its target and metric.
@@ -33,7 +33,7 @@ def label_text(query: Query, instruction: str = "") -> str | None:
     if query.target is None or query.metric is None or query.metric == JUDGE_ONLY:
         return None
     metric = ALIASES.get(query.metric, query.metric)
-    if metric == "code":
+    if metric == "code" or metric not in SCORERS.names():
         return None
     scorer = make_scorer(metric)
     try:

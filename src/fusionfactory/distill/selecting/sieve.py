@@ -52,7 +52,7 @@ CAP = "beyond the task's cap"
 BUDGET = "beyond the token budget"
 
 REASONS = (
-    _FAILED, _EMPTY, _NO_LABEL, SPLIT, _CONTAMINATED, UNSCORED, _WRONG, _UNJUDGED, _LOW, _CUT,
+    SPLIT, _FAILED, _EMPTY, _NO_LABEL, _CONTAMINATED, UNSCORED, _WRONG, _UNJUDGED, _LOW, _CUT,
     _DIFFICULTY, _LONG, _UNSCORABLE, UNVERIFIED, NEAR, SAME_MODEL, TOP_K, CAP, BUDGET,
 )  # fmt: skip
 """Every reason, in the order of the steps."""
@@ -112,10 +112,10 @@ def sieved(
     """
     label = settings.criterion == "label"
     frame = frame.with_columns(reason=pl.lit(None, pl.String))
+    frame = reject(frame, SPLIT, ~pl.col("wanted"))
     frame = reject(frame, _FAILED, pl.col("error").is_not_null())
     blank = pl.col("response").is_null() | (pl.col("response").str.strip_chars() == "")
     frame = reject(frame, _NO_LABEL if label else _EMPTY, blank)
-    frame = reject(frame, SPLIT, ~pl.col("wanted"))
     frame = reject(frame, _CONTAMINATED, pl.col("contaminated"))
     _check_scores(frame, settings)
     frame = _rightly_answered(frame, settings)
