@@ -125,6 +125,19 @@ def test_a_regression_fails_the_command_where_that_was_asked_for(run: Run, folde
     assert run(*both, "--recommended", "small-top5") == 0
 
 
+def test_a_student_that_was_left_out_does_not_pass_for_unharmed(run: Run, folder: Path) -> None:
+    long = student_table().to_long()
+    lost = (pl.col("arm") == "small-best") & (pl.col("task") == "sums")
+    with Store(folder / "gaps.db") as store:
+        store.write_frame(long.filter(~lost))
+    verb = [*VERB[:3], "gaps.db", *VERB[4:], *BEST, "--student", "small-top5"]
+    assert run(*verb) == 0
+    assert run(*verb, "--fail-on-regression") == 2
+    assert "whether small-best is worse is not known: scored on 0% of the test" in run.err
+    assert run(*verb, "--fail-on-regression", "--recommended", "small-best") == 2
+    assert run(*verb, "--fail-on-regression", "--recommended", "small-top5") == 0
+
+
 def test_students_tell_how_they_were_made(run: Run, folder: Path) -> None:
     learnt = selection()
     learnt.save(folder / "selection")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fusionfactory.config import Config
+    from fusionfactory.distill.comparing.lineup import Lineup
     from fusionfactory.report.distill_document import DistillDocument
     from fusionfactory.report.rows import RowFacts
     from fusionfactory.table import OutcomeTable
@@ -65,7 +66,7 @@ _WORSE = "worse"
               help="Report to write: .html, .md or .json.")  # fmt: skip
 @click.option("--fail-on-regression", is_flag=True,
               help="Exit with 1 where a student, or the recommended one, is clearly worse "
-              "anywhere.")  # fmt: skip
+              "anywhere, with 2 where it was left out.")  # fmt: skip
 @json_option
 @click.pass_obj
 def command(
@@ -84,6 +85,7 @@ def command(
 
     Collect and score them first, and the control and teachers likewise, on the same questions.
     """
+    from fusionfactory.distill.comparing.lineup import Lineup
     from fusionfactory.distill.comparing.students import student_facts
     from fusionfactory.distill.comparison import compare_students
     from fusionfactory.distill.selection import Selection
@@ -106,7 +108,9 @@ def command(
     if report_path:
         write_report(found, report_path)
         where.print(f"report: {report_path}", markup=False)
-    if fail_on_regression and _has_regressed(document):
+    roles = ("before", "students", "control", "teachers", "recommended", "strategy")
+    lineup = Lineup.of(**{role: chosen[role] for role in roles})
+    if fail_on_regression and _has_regressed(document, lineup):
         raise click.exceptions.Exit(1)
 
 
@@ -140,10 +144,21 @@ def _cut_off(source: str, table: OutcomeTable) -> FloatArray | None:
         return cut_off(table, store.outcomes())
 
 
-def _has_regressed(document: DistillDocument) -> bool:
-    """Whether the recommended student, or without one any, is clearly worse somewhere."""
-    watched = {document.recommended or row.name for row in document.trained}
-    return any(alarm.row in watched and alarm.verdict == _WORSE for alarm in document.alarms)
+def _has_regressed(document: DistillDocument, lineup: Lineup) -> bool:
+    """Whether the recommended student, or without one any, is clearly worse somewhere.
+
+    Raises:
+        DistillError: None is, but one of these was left out.
+    """
+    watched = {lineup.recommended} if lineup.recommended else set(lineup.students)
+    if any(alarm.row in watched and alarm.verdict == _WORSE for alarm in document.alarms):
+        return True
+    unknown = sorted(watched & document.arms_left_out.keys())
+    if unknown:
+        msg = f"whether {unknown[0]} is worse is not known: {document.arms_left_out[unknown[0]]}; "
+        msg += "collect and score the rest first"
+        raise DistillError(msg, field="fail-on-regression")
+    return False
 
 
 def print_students(where: Console, document: DistillDocument) -> None:
