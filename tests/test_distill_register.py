@@ -163,6 +163,10 @@ def test_what_cannot_be_registered_is_said(folder: Path) -> None:
         student_settings(student, "s", config, endpoint="there")
     with pytest.raises(ConfigError, match="no model 'big' in the settings; known: small"):
         student_settings(student, "s", config, like="big")
+    with pytest.raises(ConfigError, match="the model 's' has the strategy 'think' twice"):
+        student_settings(student, "s", config, strategies=["think", "think"])
+    with pytest.raises(ConfigError, match="field 'input_price': Input should be greater"):
+        student_settings(student, "s", config, input_price=float("nan"))
     with pytest.raises(DistillError, match=r"no such file: this is no finished student"):
         student_settings(folder, "s", config)
     served = write_student(folder / "served", base="org/model")

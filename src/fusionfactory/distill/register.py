@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from fusionfactory.atomic import write_atomically
 from fusionfactory.config import ModelSettings, read_config
 from fusionfactory.distill.selection import LABEL_ARM
@@ -57,7 +59,8 @@ def student_settings(
 
     Raises:
         DistillError: The folder holds no finished student, or nothing that can be run here.
-        ConfigError: The name is taken, or `like` or `endpoint` is not in the settings.
+        ConfigError: The name is taken, `like` or `endpoint` is not in the settings, or a setting is
+            none that a model can have.
         InputError: The name cannot be one of a model.
     """
     record = StudentRecord.load(student)
@@ -73,12 +76,18 @@ def student_settings(
         "input_price": input_price,
         "output_price": output_price,
     }
-    return ModelSettings(
-        name=name,
-        **_place(student, record, config, endpoint),
-        **copied | {key: value for key, value in given.items() if value is not None},
-        description=description or describe_student(record),
-    )
+    place = _place(student, record, config, endpoint)
+    try:
+        return ModelSettings(
+            name=name,
+            **place,
+            **copied | {key: value for key, value in given.items() if value is not None},
+            description=description or describe_student(record),
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or None
+        raise ConfigError(first["msg"], field=field) from None
 
 
 def register(settings: ModelSettings, path: Path) -> str:
