@@ -438,6 +438,13 @@ def test_a_prompt_without_a_question_is_refused(name: str, tmp_path: Path) -> No
         export(selection, name, tmp_path, MODEL)
 
 
+@pytest.mark.parametrize("name", ["alpaca", "sharegpt", "llama-factory"])
+def test_formats_that_are_named_can_carry_it(name: str, tmp_path: Path) -> None:
+    asked = (Message(role="system", content=""), *odd("user"))
+    with pytest.raises(DistillError, match=r"the same as none; trl-prompt-completion can$"):
+        export(Selection((example(1, asked, "x"),), (), {}, {}), name, tmp_path, MODEL)
+
+
 def test_openai_refuses_an_empty_message(tmp_path: Path) -> None:
     selection = Selection((example(1, prompt("Be brief.", ""), "x"),), (), {}, {})
     with pytest.raises(DistillError, match="query 'own:1' has an empty message of 'user'"):

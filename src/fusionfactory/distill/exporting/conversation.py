@@ -73,7 +73,8 @@ def conversation(item: Example | Pair, format: str) -> Conversation:
     said = messages(item)
     system = said.pop(0)["content"] if said[0]["role"] == "system" else None
     if system == "":
-        _refuse(item, format, "an empty system message, which there is the same as none")
+        why = "an empty system message, which there is the same as none"
+        _refuse(item, format, why, others="")
     for position, message in enumerate(said):
         if message["role"] != _ANSWERED[position % 2]:
             _refuse(
@@ -85,9 +86,9 @@ def conversation(item: Example | Pair, format: str) -> Conversation:
     return Conversation(system or "", history, texts[-1])
 
 
-def _refuse(item: Example | Pair, format: str, why: str) -> None:
+def _refuse(item: Example | Pair, format: str, why: str, others: str = " and openai") -> None:
     takes = "trl-prompt-completion" if isinstance(item, Example) else "trl-preference"
-    msg = f"{_named(item)}: {format} cannot carry {why}; {takes} and openai can"
+    msg = f"{_named(item)}: {format} cannot carry {why}; {takes}{others} can"
     raise DistillError(msg, file=_file(item), field="prompt")
 
 
