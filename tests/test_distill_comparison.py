@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.stats import binomtest
 
@@ -139,6 +140,22 @@ def test_a_strategy_holds_for_all_names_without_one(table: OutcomeTable) -> None
     assert found["before"] == "small|think"
     assert "than the model before training on" in claim(found, "small-best|think",
                                                         "better-on-tasks")[1]  # fmt: skip
+
+
+def test_an_arm_may_say_that_it_was_asked_directly(table: OutcomeTable) -> None:
+    arms = tuple(Arm(arm.model, "direct" if arm.model == BEFORE else "think") for arm in table.arms)
+    found = quick(replace(table, arms=arms), before=f"{BEFORE}|direct", strategy="think")
+    assert found["before"] == BEFORE
+    assert "small-best|think" in rows(found)
+
+
+def test_an_alarm_without_a_domain_says_so(table: OutcomeTable) -> None:
+    bare = replace(table, queries=table.queries.with_columns(domain=pl.lit(None, pl.String)))
+    blank = [alarm for alarm in quick(bare, tolerance=0)["alarms"] if alarm["name"] == ""]
+    swapped = quick(bare, before="large", teachers=(), control=None)
+    blank += [alarm for alarm in swapped["alarms"] if alarm["name"] == ""]
+    assert blank
+    assert all("than before on queries without a domain: " in alarm["words"] for alarm in blank)
 
 
 # Flips

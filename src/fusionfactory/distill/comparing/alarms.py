@@ -38,7 +38,8 @@ def alarms(
             verdict = _verdict(figure, tolerance)
             if verdict is None:
                 continue
-            place = "overall" if scope == "average" else f"on the {scope} {part['name']}"
+            named = f"the {scope} {part['name']}" if part["name"] else f"queries without a {scope}"
+            place = "overall" if scope == "average" else f"on {named}"
             yield {
                 "row": row["name"],
                 "scope": scope,

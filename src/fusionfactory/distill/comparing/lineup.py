@@ -102,5 +102,5 @@ class Lineup:
 
 
 def _named(name: str, strategy: str) -> str:
-    """`smollm2|think` for `smollm2` under `think`."""
-    return name if "|" in name else Arm(name, strategy).name
+    """`smollm2|think` for `smollm2` under `think`; `smollm2` for `smollm2|direct`."""
+    return Arm.parse(name).name if "|" in name else Arm(name, strategy).name
