@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from fusionfactory.distill.training import Progress, StudentRecord, TrainSetting
 from fusionfactory.distill.training.checkpoints import Run
 from fusionfactory.distill.training.device import quiet
 from fusionfactory.distill.training.forecast import forecast
+from fusionfactory.distill.training.progress import Watch
 from fusionfactory.distill.training.schedule import plan_steps
 from fusionfactory.distill.training.sequences import Item, Template, prepare
 from fusionfactory.errors import DistillError
@@ -163,6 +165,11 @@ def test_queries_are_held_out_with_all_their_examples(tokenizer: PreTrainedToken
     assert len(held) == 3
     assert len(data.validation) == 6
     assert held.isdisjoint(item.query_id for item in data.train)
+
+
+def test_some_queries_are_left_to_train_on(tokenizer: PreTrainedTokenizerFast) -> None:
+    data = prepare(make_selection(12), Template(tokenizer, "t"), replace(QUICK, holdout=0.99))
+    assert (len(data.train), len(data.validation)) == (1, 11)
 
 
 def test_a_model_without_a_chat_template_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -425,6 +432,55 @@ def test_a_training_killed_before_the_merge_is_finished(
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
+def test_the_best_epoch_is_kept_by_a_training_killed_before_the_merge(
+    tiny: Path, tmp_path: Path
+) -> None:
+    examples = make_selection().examples
+    held = set(sorted((e.query_id for e in examples), key=lambda q: rank(0, q))[:2])
+    answers = [replaced(e, "zzzzzzzz" if e.query_id in held else "aaaaaaaa") for e in examples]
+    selection = Selection(tuple(answers), (), {}, {})
+    settings = replace(QUICK, keep_best=True, schedule="constant")
+
+    def die(progress: Progress) -> None:
+        if progress.stage == "merge":
+            msg = "before the merge"
+            raise InterruptedError(msg)
+
+    with pytest.raises(InterruptedError, match="before the merge"):
+        train(selection, tiny, tmp_path, settings, progress=die)
+    before = weights(tmp_path)
+    trained = train(selection, tiny, tmp_path, settings)
+    assert trained.resumed_at == trained.record.steps
+    assert trained.record.best_step == 5
+    assert all(np.array_equal(before[name], kept) for name, kept in weights(tmp_path).items())
+
+
+def test_of_equal_epochs_the_first_is_kept_as_the_record_says(tmp_path: Path) -> None:
+    kept: list[object] = []
+    data = items([3, 3])
+    watch = Watch(
+        Run(tmp_path, {}), plan_steps(data, QUICK), data, step=0, seconds=0.0, validates=True,
+        report=None, keep=kept.append,
+    )  # fmt: skip
+    lines = [{"step": step, "eval_loss": loss} for step, loss in ((0, 1.0), (5, 2.0), (10, 2.0))]
+    for seen in (1, 2, 3):
+        state = SimpleNamespace(log_history=lines[:seen])
+        watch.on_evaluate(None, state, None, model=lines[seen - 1]["step"])
+    assert kept == [5]
+
+
+def test_a_restart_spares_what_it_begins_from(student: Path, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "student"
+    shutil.copytree(student, out)
+    preferring = replace(QUICK, method="dpo")
+    with pytest.raises(DistillError, match=r"throws away .*adapter, .*another folder"):
+        train(make_selection(), tiny, out, preferring, start=out, restart=True)
+    with pytest.raises(DistillError, match=r"throws away .*merged, .*another folder"):
+        train(make_selection(), out / "merged", out, QUICK, restart=True)
+    assert (out / "student.json").exists()
+    assert weights(out)
+
+
 def test_an_unfinished_checkpoint_is_passed_over(tmp_path: Path) -> None:
     run = Run(tmp_path, {"a": 1})
     run.claim()
@@ -444,6 +500,13 @@ def test_what_cannot_be_trained_leaves_no_folder(tiny: Path, tmp_path: Path) -> 
     with pytest.raises(DistillError, match="none"):
         train(make_selection(), tmp_path / "none", tmp_path / "s", QUICK)
     assert not (tmp_path / "s").exists()
+
+
+def test_an_adapter_that_cannot_be_used_leaves_no_folder(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DistillError, match="cannot be used as an adapter"):
+        train(make_selection(), tiny, tmp_path / "out", QUICK, start=tmp_path / "empty")
+    assert not (tmp_path / "out").exists()
 
 
 def test_files_of_an_unknown_training_are_kept(tiny: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -15,7 +16,6 @@ from fusionfactory.jsonl import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 __all__ = ["Checkpoint", "Run"]
 
@@ -84,6 +84,20 @@ class Run:
         elif there := [name for name in _OURS if (self.folder / name).exists()]:
             msg = f"the folder holds {', '.join(there)} of an unknown training: {_ANEW}"
             raise DistillError(msg, file=self.folder)
+
+    def spare(self, *sources: Path | str) -> None:
+        """Refuses to begin anew where that throws away what the training begins from.
+
+        Raises:
+            DistillError: One of the sources is among what the folder holds; says which.
+        """
+        ours = {(self.folder / name).resolve() for name in _OURS}
+        for source in sources:
+            where = Path(source).resolve()
+            if where.exists() and not ours.isdisjoint((where, *where.parents)):
+                msg = f"to begin anew throws away {source}, from which the training begins: "
+                msg += "take another folder"
+                raise DistillError(msg, file=self.folder)
 
     def claim(self, *, restart: bool = False) -> None:
         """Makes the folder this training's, emptied first for a restart."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ class Watch:
         losses = [
             line["eval_loss"] for line in state.log_history if "eval_loss" in line and line["step"]
         ]
-        if self.keep and losses and losses[-1] == min(losses):
+        if self.keep and losses and min(losses[:-1], default=math.inf) > losses[-1]:
             self.keep(more["model"])
 
     def on_save(self, _: object, state: Any, __: object, **___: object) -> None:  # noqa: ANN401

@@ -189,6 +189,6 @@ def _held_out(items: Sequence[Item], settings: TrainSettings) -> set[str]:
     queries = sorted({item.query_id for item in items})
     if len(queries) < _LEAST_HELD_OUT or settings.holdout == 0:
         return set()
-    number = max(1, round(len(queries) * settings.holdout))
+    number = min(max(1, round(len(queries) * settings.holdout)), len(queries) - 1)
     drawn: Mapping[str, str] = {query: rank(settings.seed, query) for query in queries}
     return set(sorted(queries, key=drawn.__getitem__)[:number])

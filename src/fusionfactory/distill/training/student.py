@@ -14,7 +14,7 @@ from fusionfactory.distill.training.record import Files
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["ADAPTER", "GGUF", "MERGED", "save_adapter", "write_student"]
+__all__ = ["ADAPTER", "GGUF", "MERGED", "copy_adapter", "save_adapter", "write_student"]
 
 ADAPTER = "adapter"
 """Folder of the adapter in a student's folder."""
@@ -30,6 +30,12 @@ def save_adapter(model: Any, folder: Path) -> None:  # noqa: ANN401  a PeftModel
         model.save_pretrained(made, selected_adapters=["default"])
         # Saved as a draft's name would be kept in the card, which says nothing.
         (made / "README.md").unlink(missing_ok=True)
+
+
+def copy_adapter(saved: Path, folder: Path) -> None:
+    """Copies what `save_adapter` wrote; there whole or not at all."""
+    with _at_once(folder) as made:
+        shutil.copytree(saved, made)
 
 
 def write_student(

@@ -15,7 +15,12 @@ from fusionfactory.distill.training.progress import Progress, Watch
 from fusionfactory.distill.training.record import RECORD, BaseRecord, DataRecord, StudentRecord
 from fusionfactory.distill.training.schedule import plan_steps
 from fusionfactory.distill.training.sequences import Template, prepare
-from fusionfactory.distill.training.student import ADAPTER, save_adapter, write_student
+from fusionfactory.distill.training.student import (
+    ADAPTER,
+    copy_adapter,
+    save_adapter,
+    write_student,
+)
 from fusionfactory.distill.training.trainers import make_trainer
 from fusionfactory.errors import DistillError
 from fusionfactory.version import __version__
@@ -104,7 +109,9 @@ def train(
     job = _Job(selection, base, settings, hardware, start, load)
     identity = identify(base)
     run = Run(out, _facts(job, identity))
-    if not restart:
+    if restart:
+        run.spare(base, *([] if start is None else [start, start / ADAPTER]))
+    else:
         run.check()
         if (out / RECORD).exists():
             return Trained(out, StudentRecord.load(out), was_there=True)
@@ -112,10 +119,12 @@ def train(
         model, tokenizer = load(base, dtype=hardware.dtype)
         data = prepare(selection, Template(tokenizer, str(base)), settings)
         schedule = plan_steps(data.train, settings)
+        parameters = sum(weights.numel() for weights in model.parameters())
+        if start is not None:
+            model = _with_adapter(model, start)
         # Nothing is written before all that can be refused has been looked at.
         run.claim(restart=restart)
         checkpoint = run.last()
-        parameters = sum(weights.numel() for weights in model.parameters())
         result = _fit(job, run, model, tokenizer, data, schedule, checkpoint, progress)
         del model
         if progress is not None:
@@ -155,8 +164,6 @@ def _fit(
     report: Report | None,
 ) -> dict[str, Any]:
     """Trains and saves the adapter; returns what the record says of it."""
-    if job.start is not None:
-        model = _with_adapter(model, job.start)
     trainer = make_trainer(
         model,
         tokenizer,
@@ -184,7 +191,8 @@ def _fit(
     validation = [(line["step"], line["eval_loss"]) for line in history if "eval_loss" in line]
     best_step = None
     if job.settings.keep_best and best.exists():
-        best.replace(run.folder / ADAPTER)
+        # It stays where it is too: a run that is killed from here on goes on without validating.
+        copy_adapter(best, run.folder / ADAPTER)
         best_step = min((loss, step) for step, loss in validation if step)[1]
     else:
         save_adapter(trainer.model, run.folder / ADAPTER)
