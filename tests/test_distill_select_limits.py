@@ -102,6 +102,17 @@ def test_one_task_may_have_room_where_the_student_is_terse_on_another() -> None:
     assert found.report["student"]["longest"] == {"gsm8k": 100.0, "boolq": 64.0}
 
 
+def test_how_long_the_student_writes_is_not_looked_up_on_test_questions() -> None:
+    queries = [question("q"), question("held", split="test")]
+    rows = [
+        {**right("q", "small", "it is 5"), "quality": 0.0, "output_tokens": 50.0},
+        {**right("held", "small", "it is 5"), "quality": 0.0, "output_tokens": 200.0},
+        right("q", "big", output_tokens=90.0),
+    ]
+    found = choose(queries, rows, SelectSettings(student="small", source_arms=("big",)))
+    assert found.report["student"]["longest"] == {"gsm8k": 100.0}
+
+
 def test_without_the_students_answers_max_tokens_counts() -> None:
     rows = [
         right("q", "short", output_tokens=20.0),

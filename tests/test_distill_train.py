@@ -483,7 +483,6 @@ def test_a_restart_spares_what_it_begins_from(student: Path, tiny: Path, tmp_pat
 
 def test_an_unfinished_checkpoint_is_passed_over(tmp_path: Path) -> None:
     run = Run(tmp_path, {"a": 1})
-    run.claim()
     assert run.last() is None
     for step in (3, 12):
         (run.checkpoints / f"checkpoint-{step}").mkdir(parents=True)
@@ -492,6 +491,19 @@ def test_an_unfinished_checkpoint_is_passed_over(tmp_path: Path) -> None:
     assert found is not None
     assert (found.step, found.seconds) == (3, 1.5)
     assert not (run.checkpoints / "checkpoint-12").exists()
+
+
+def test_two_trainings_in_one_folder_are_refused(tmp_path: Path) -> None:
+    first, second = Run(tmp_path, {"a": 1}), Run(tmp_path, {"a": 1})
+    with (
+        first.claimed(),
+        pytest.raises(DistillError, match="another training is at work"),
+        second.claimed(),
+    ):
+        pass
+    with second.claimed():
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
 def test_what_cannot_be_trained_leaves_no_folder(tiny: Path, tmp_path: Path) -> None:

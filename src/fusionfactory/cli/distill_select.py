@@ -276,8 +276,15 @@ def _warnings(report: Mapping[str, Any], settings: SelectSettings) -> list[str]:
         )
     elif settings.split == "all":
         said.append("questions of every split are taken: only --against keeps questions out")
+    if settings.split == "test":
+        said.append("a student of test questions cannot be tested on them")
     if looked and looked["questions"]:
-        said.append(f"{looked['questions']} questions are left out, for they are held out too:")
+        number = looked["questions"]
+        said.append(
+            "1 question is left out, for it is held out too:"
+            if number == 1
+            else f"{number} questions are left out, for they are held out too:"
+        )
         said += [
             f"  {pair['train']} is {pair['share']:.0%} of {pair['held_out']}"
             for pair in looked["shown"][:3]

@@ -213,8 +213,9 @@ def _print(where: Console, trained: Trained) -> None:
     elif trained.resumed_at is not None:
         where.print(f"taken up at step {trained.resumed_at}", markup=False)
     rate = record.tokens / record.seconds if record.seconds else 0.0
+    what = "pairs" if record.method == "dpo" else "examples"
     where.print(
-        f"{record.steps} steps over {record.data.examples} examples ({record.tokens} tokens) in "
+        f"{record.steps} steps over {record.data.examples} {what} ({record.tokens} tokens) in "
         f"{duration(record.seconds)}, {rate:.0f} tokens/s on {record.device}",
         markup=False,
         soft_wrap=True,
@@ -225,12 +226,12 @@ def _print(where: Console, trained: Trained) -> None:
         first, last = record.validation[0][1], record.validation[-1][1]
         kept = "" if record.best_step is None else f"; step {record.best_step} is kept"
         where.print(
-            f"on {record.data.validation} held-out examples {first:.3f} to {last:.3f}{kept}",
+            f"on {record.data.validation} held-out {what} {first:.3f} to {last:.3f}{kept}",
             markup=False,
         )
     if record.data.too_long:
         where.print(
-            f"{record.data.too_long} examples are longer than {record.settings['max_length']} "
+            f"{record.data.too_long} {what} are longer than {record.settings['max_length']} "
             "tokens and were left out",
             style="yellow",
             markup=False,

@@ -40,7 +40,7 @@ class Pool:
             `scorable` and `prompt_tokens`.
         frame: A row per answer: its own columns, those of its question, `no`, `tokens` and whether
             these were `counted`.
-        own: The student's own answers, likewise; none without a student.
+        own: The student's own answers to questions of the split; none without a student.
         prompts: Messages that the student is asked by, for each question of the split.
         overlaps: What `contamination.contaminated` found.
         held_out: Questions that were looked through for it; None where none were.
@@ -94,7 +94,7 @@ def make_pool(answers: Answers, settings: SelectSettings, tasks: Mapping[str, Ta
     named = [*sources, settings.student or ""]
     given = answers.answers.filter(pl.col("arm").is_in(named))
     rows = _with_questions(given, queries).with_row_index("no")
-    own = rows.filter(pl.col("arm") == (settings.student or ""))
+    own = rows.filter(pl.col("wanted") & (pl.col("arm") == (settings.student or "")))
     frame = rows.filter(pl.col("arm").is_in(sources))
     if settings.criterion == LABEL_ARM:
         labels = _labels(queries.filter(pl.col("wanted") & ~pl.col("contaminated")), tasks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,12 @@ from fusionfactory.errors import DistillError
 from fusionfactory.jsonl import read_json, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["Checkpoint", "Run"]
 
 _RUN = "run.json"
+_LOCK = ".lock"
 _MARK = "whole.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
 _OURS = ("checkpoints", "adapter", "merged", "student.gguf", RECORD, _RUN)
@@ -99,13 +101,32 @@ class Run:
                 msg += "take another folder"
                 raise DistillError(msg, file=self.folder)
 
-    def claim(self, *, restart: bool = False) -> None:
-        """Makes the folder this training's, emptied first for a restart."""
-        if restart:
-            self._clear()
-        path = self.folder / _RUN
-        if not path.exists():
-            write_json(_Identity(facts=dict(self.facts)).model_dump(), path)
+    @contextmanager
+    def claimed(self, *, restart: bool = False) -> Iterator[None]:
+        """Makes the folder this training's, emptied first for a restart, and keeps others out.
+
+        The lock of a killed run is gone with it.
+
+        Raises:
+            DistillError: Another training is at work in the folder.
+        """
+        import fcntl
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / _LOCK
+        with path.open("w", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                msg = "another training is at work in this folder: wait for it, or take another one"
+                raise DistillError(msg, file=self.folder) from None
+            if restart:
+                self._clear()
+            run = self.folder / _RUN
+            if not run.exists():
+                write_json(_Identity(facts=dict(self.facts)).model_dump(), run)
+            yield
+            path.unlink()
 
     def last(self) -> Checkpoint | None:
         """The newest checkpoint that was written to its end; parts of others are removed."""

@@ -123,33 +123,33 @@ def train(
         if start is not None:
             model = _with_adapter(model, start)
         # Nothing is written before all that can be refused has been looked at.
-        run.claim(restart=restart)
-        checkpoint = run.last()
-        result = _fit(job, run, model, tokenizer, data, schedule, checkpoint, progress)
-        del model
-        if progress is not None:
-            progress(Progress("merge", schedule.steps, schedule.steps))
-        files = write_student(base, out, load, merged=merged, kind=kind)
-    record = StudentRecord(
-        version=__version__,
-        base=BaseRecord(
-            path=str(base), name=Path(base).stem, sha256=identity, parameters=parameters
-        ),
-        data=_data(job, data),
-        method=settings.method,
-        settings=settings.facts(),
-        start=None if start is None else str(start),
-        steps=schedule.steps,
-        epochs=round(len(schedule.order) / len(data.train), 4),
-        tokens=int(schedule.running_tokens(data.train)[-1]),
-        **result,
-        device=hardware.name,
-        dtype=hardware.dtype,
-        packages=packages(),
-        files=files,
-    )
-    record.save(out)
-    run.finish()
+        with run.claimed(restart=restart):
+            checkpoint = run.last()
+            result = _fit(job, run, model, tokenizer, data, schedule, checkpoint, progress)
+            del model
+            if progress is not None:
+                progress(Progress("merge", schedule.steps, schedule.steps))
+            files = write_student(base, out, load, merged=merged, kind=kind)
+            record = StudentRecord(
+                version=__version__,
+                base=BaseRecord(
+                    path=str(base), name=Path(base).stem, sha256=identity, parameters=parameters
+                ),
+                data=_data(job, data),
+                method=settings.method,
+                settings=settings.facts(),
+                start=None if start is None else str(start),
+                steps=schedule.steps,
+                epochs=round(len(schedule.order) / len(data.train), 4),
+                tokens=int(schedule.running_tokens(data.train)[-1]),
+                **result,
+                device=hardware.name,
+                dtype=hardware.dtype,
+                packages=packages(),
+                files=files,
+            )
+            record.save(out)
+            run.finish()
     return Trained(out, record, resumed_at=checkpoint.step if checkpoint else None)
 
 
