@@ -121,6 +121,9 @@ def test_answers_cut_off_are_counted_on_the_common_queries(table: OutcomeTable) 
     assert rows(found)[BEST]["cut_share"] == pytest.approx(23 / 92 / 4)
     assert rows(found)[BEFORE]["cut_share"] == 0
     assert rows(found)["large"]["cut_share"] is None
+    assert {name: row["missing"] for name, row in rows(found).items() if row["missing"]} == {
+        "large": 8
+    }
 
 
 def test_without_control_and_teachers(table: OutcomeTable) -> None:

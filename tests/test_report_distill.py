@@ -170,10 +170,12 @@ def test_what_was_left_out_is_told(content: dict[str, Any]) -> None:
     content["arms_left_out"] = {"gone": "scored on 5% of the test queries of sums"}
     content["tasks_left_out"] = {"lost": "small (before) is scored on 0% of its test queries"}
     content["facts"]["cost_basis"] = "nominal"
+    content["rows"][0]["missing"] = 8
     for sentence in (
         "gone is not compared: scored on 5% of the test queries of sums.",
         "The task lost is not compared: small (before) is scored on 0% of its test queries.",
-        "392 of 400 test queries were answered by all arms; the others count for none.",
+        "392 of 400 test queries were answered by all arms; the others count for none. Without a "
+        "score are of small (before) 8.",
         "Costs are nominal: list prices and guessed token counts.",
     ):
         assert sentence in [text for _, text in told(content)]

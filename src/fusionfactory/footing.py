@@ -25,6 +25,7 @@ class Footing:
         asked: Task to its number of queries in the split, for the tasks compared.
         arms_left_out: Name of an arm to why it is not compared.
         tasks_left_out: Task to why it is not compared.
+        missing: Name of each arm compared to how many of the queries asked it has no score on.
     """
 
     table: OutcomeTable
@@ -32,6 +33,7 @@ class Footing:
     asked: dict[str, int]
     arms_left_out: dict[str, str]
     tasks_left_out: dict[str, str]
+    missing: dict[str, int]
 
     @classmethod
     def of(cls, table: OutcomeTable, split: str, min_coverage: float, baseline: str) -> Footing:
@@ -61,11 +63,14 @@ class Footing:
             else:
                 arms_out[name] = f"scored on {share:.0%} of the test queries of {worst}"
         common = tested & np.isin(table.tasks, list(kept)) & bool(names)
+        missing: dict[str, int] = {}
         if names:
             table = table.select_arms(names)
-            common &= table.observed().all(axis=1)
+            seen = table.observed()
+            missing = dict(zip(names, (~seen[common]).sum(axis=0).tolist(), strict=True))
+            common &= seen.all(axis=1)
         counts = {task: asked[task] for task in kept}
-        return cls(table, np.nonzero(common)[0], counts, arms_out, tasks_out)
+        return cls(table, np.nonzero(common)[0], counts, arms_out, tasks_out, missing)
 
 
 def _share(table: OutcomeTable, rows: BoolArray) -> list[float]:

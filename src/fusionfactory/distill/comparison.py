@@ -86,6 +86,7 @@ def compare_students(
     cut = None if cut_off is None else _columns(cut_off, table, even)
     rows = [
         {"name": name, "label": lineup.label(name), "kind": lineup.kind(name)}
+        | {"missing": even.missing[name]}
         | {"cut_share": None if cut is None else standings.mean(cut, columns)}
         | standings.row(columns, against)
         for name, columns in picks.items()

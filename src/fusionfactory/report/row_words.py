@@ -66,6 +66,8 @@ def row_remarks(rows: Rows, cost_basis: str) -> list[Note]:
             f"{count(rows.queries)} of {count(rows.asked)} test queries were answered by all "
             "arms; the others count for none."
         )
+        lacking = [f"{row.label} {count(row.missing)}" for row in rows.rows if row.missing]
+        words += f" Without a score are of {', of '.join(lacking)}." if lacking else ""
         found.append(Note("info", words))
     if cost_basis == "nominal":
         found.append(Note("info", "Costs are nominal: list prices and guessed token counts."))

@@ -53,6 +53,7 @@ class RowFacts(Figures):
 
     Attributes:
         cut_share: Share of the answers that the token limit cut off.
+        missing: Test queries asked on which it has no score: failed calls among them.
     """
 
     name: str
@@ -62,6 +63,7 @@ class RowFacts(Figures):
     input_tokens: Number = None
     output_tokens: Number = None
     cut_share: Number = None
+    missing: Count = None
     worst_task: WorstFacts
     tasks: list[Figures]
     domains: list[Figures]

@@ -56,7 +56,9 @@ class Ground(Footing):
             raise ThoughtError(msg, field="performance")
         strategies = {arm.name: arm.strategy for arm in arms}
         arms_out = {strategies[name]: why for name, why in even.arms_left_out.items()}
-        return cls(even.table, even.rows, even.asked, arms_out, even.tasks_left_out, model)
+        return cls(
+            even.table, even.rows, even.asked, arms_out, even.tasks_left_out, even.missing, model
+        )
 
     @property
     def strategies(self) -> list[str]:
