@@ -25,14 +25,14 @@ STAGES = {"sft": "sft", "dpo": "rm"}
 
 def read(recipe: str, tokenizer_folder: str) -> dict[str, object]:
     """The arguments parsed, the rows converted, and the texts of the tokens and of the labels."""
-    from llamafactory import data as lf  # type: ignore[import-not-found,unused-ignore]
-    from llamafactory.data.loader import (  # type: ignore[import-not-found,unused-ignore]
+    from llamafactory import data as lf
+    from llamafactory.data.loader import (
         _get_merged_dataset,
     )
-    from llamafactory.hparams import (  # type: ignore[import-not-found,unused-ignore]
+    from llamafactory.hparams import (
         get_train_args,
     )
-    from omegaconf import OmegaConf  # type: ignore[import-not-found,unused-ignore]
+    from omegaconf import OmegaConf
 
     given = OmegaConf.to_container(OmegaConf.load(recipe))
     here = {"model_name_or_path": tokenizer_folder, "bf16": False, "use_cpu": True}
