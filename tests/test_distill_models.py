@@ -12,7 +12,7 @@ from fusionfactory.cachedir import cache_dir
 from fusionfactory.distill.models.architectures import read_tensor
 from fusionfactory.distill.models.base import load_base, unpacked_base
 from fusionfactory.distill.models.facts import base_facts
-from fusionfactory.distill.models.gguf_file import KINDS, write_gguf
+from fusionfactory.distill.models.gguf_file import KINDS, stored_kind, write_gguf
 from fusionfactory.distill.models.header import read_header
 from fusionfactory.distill.models.tokenizer import SPLITS, rebuild_tokenizer
 from fusionfactory.errors import DistillError
@@ -177,6 +177,7 @@ def test_a_changed_model_is_what_llama_cpp_runs(tiny: Path, tmp_path: Path, kind
             )
     out = tmp_path / "out.gguf"
     write_gguf(tiny, model, out, kind=kind)
+    assert stored_kind(out) == kind
     check_same(Runtime(out), model, tokenizer, {"f32": 0.03, "f16": 0.1, "bf16": 0.3}.get(kind, 1))
     with pytest.raises(AssertionError, match="assert"):
         check_same(Runtime(tiny), model, tokenizer, 1)

@@ -15,10 +15,12 @@ from fusionfactory.distill.router_arm import join_router, labelled
 from fusionfactory.distill.serving import serve_commands
 from fusionfactory.distill.settings_block import model_block
 from fusionfactory.distill.training.record import BaseRecord, DataRecord, Files, StudentRecord
+from fusionfactory.distill.untrained import write_untrained
 from fusionfactory.errors import ConfigError, DistillError, InputError, UnsupportedError
 from fusionfactory.routers import make_router
 from fusionfactory.testing import make_table
 from fusionfactory.types import Arm
+from tiny_gguf import write_tiny_gguf
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,6 +99,27 @@ def test_a_student_is_asked_as_its_base_is(folder: Path) -> None:
         "small fine-tuned on 100 answers chosen by best: 60 of large, 20 of label, 10 of b, "
         "10 of others"
     )
+
+
+def test_the_base_as_it_was_is_one_more_model(folder: Path) -> None:
+    student = write_student(folder / "best").relative_to(folder)
+    made = student_settings(student, "small-f16", read_config(), untrained=True)
+    assert made.gguf == student / "base.gguf"
+    assert made.params == read_config().models[0].params
+    assert made.description == "small before any training, stored as its students are"
+    (command,) = serve_commands(student, "small-f16", untrained=True)
+    assert command.words[:3] == ("llama-server", "-m", str(student / "base.gguf"))
+
+
+def test_a_base_that_is_not_there_any_more_is_not_written(folder: Path) -> None:
+    pytest.importorskip("gguf")
+    student = write_student(folder / "best")
+    write_tiny_gguf(student / "student.gguf")
+    with pytest.raises(DistillError, match="not there any more, or is another file now"):
+        write_untrained(student)
+    served = write_student(folder / "served", base="org/model")
+    with pytest.raises(DistillError, match="no GGUF file, so its base is the model"):
+        write_untrained(served)
 
 
 def test_what_is_told_counts_before_the_base(folder: Path) -> None:

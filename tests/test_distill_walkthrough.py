@@ -20,6 +20,7 @@ pytestmark = pytest.mark.torch
 TASK = "rg_chain_sum"
 BEFORE = "smollm2-135m-instruct"
 STUDENT = "smollm2-best"
+UNTRAINED = "smollm2-f16"
 SETTINGS = f"""\
 # Kept as it is.
 store = "runs.db"
@@ -69,16 +70,22 @@ def test_from_a_log_to_a_student_and_what_it_lost(settings: str) -> None:
     assert losses[-1] < losses[0]
 
     assert run("distill", "register", "students/best", "--name", STUDENT) == 0
+    assert run("distill", "register", "students/best", "--name", UNTRAINED, "--untrained") == 0
     assert Path("fusionfactory.toml").read_text().startswith(settings)
-    ask = ("collect", "--from-store", "--model", STUDENT)
+    ask = ("collect", "--from-store", "--model", STUDENT, "--model", UNTRAINED)
     assert run(*ask, "--json", "collected.json") == 0
-    assert (facts("collected.json")["done"], facts("collected.json")["failed"]) == (15, 0)
+    assert (facts("collected.json")["done"], facts("collected.json")["failed"]) == (30, 0)
     assert run("score") == 0
 
-    evaluate = ("distill", "evaluate", "--student", STUDENT, "--teacher",
+    evaluate = ("distill", "evaluate", "--before", UNTRAINED, "--student", STUDENT, "--teacher",
                 "qwen2.5-coder-1.5b-instruct")  # fmt: skip
     assert run(*evaluate, "--json", "found.json", "--html", "found.html") == 0
     found = facts("found.json")
     rows = {row["name"]: row for row in found["rows"]}
-    assert rows[STUDENT]["output_tokens"] < rows[BEFORE]["output_tokens"]
+    assert list(rows) == [UNTRAINED, STUDENT, "qwen2.5-coder-1.5b-instruct"]
+    assert found["queries"] == 5
+    with Store("runs.db") as store:
+        answers = {(o.arm, o.query_id): o.response for o in store.outcomes()}
+    ids = {name for _, name in answers}
+    assert any(answers[STUDENT, name] != answers[UNTRAINED, name] for name in ids)
     assert "best" in Path("found.html").read_text()

@@ -36,6 +36,9 @@ _EXAMPLE = "Example: fusionfactory distill register students/best --name smollm2
 @click.option("--description", help="For routers that read it [what it was made of].")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True,
               help="Of the servers whose command lines are printed.")  # fmt: skip
+@click.option("--untrained", is_flag=True,
+              help="Add its base as it was, stored as the student is: the fair one to compare "
+              "with.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show the block and change nothing.")
 @click.option("--router", type=click.Path(path_type=Path, file_okay=False),
               help="Saved router that learns of it, without a refit.")  # fmt: skip
@@ -57,6 +60,7 @@ def command(
     student: Path,
     name: str,
     port: int,
+    untrained: bool,
     dry_run: bool,
     router: Path | None,
     out: Path | None,
@@ -74,20 +78,26 @@ def command(
     """
     from fusionfactory.distill.register import register, student_settings
     from fusionfactory.distill.serving import serve_commands
+    from fusionfactory.distill.untrained import write_untrained
 
     if router is not None and (out is None or (labels and store is None)):
         msg = "--router needs --out, and --store unless --labels is 0"
         raise click.UsageError(msg)
     path = context.find_root().params.get("config") or Path(CONFIG_NAME)
+    if untrained and router is not None:
+        msg = "--router takes a student; leave --untrained out"
+        raise click.UsageError(msg)
     told["strategies"] = told.pop("strategy")
     there = _there(context.obj, name) if router is not None else None
-    settings = there or student_settings(student, name, context.obj, **told)
-    commands = serve_commands(student, name, port=port)
+    settings = there or student_settings(student, name, context.obj, untrained=untrained, **told)
+    commands = serve_commands(student, name, port=port, untrained=untrained)
     joined: list[Joined] = []
     if router is not None and out is not None and not dry_run:
         joined = _join(student, router, out, settings, store, labels, seed, allow_endpoint)
     new = there is None
     if new and not dry_run:
+        if untrained:
+            write_untrained(student)
         register(settings, path)
     if json_path:
         facts = {

@@ -13,6 +13,7 @@ from fusionfactory.config import ModelSettings, read_config
 from fusionfactory.distill.selection import LABEL_ARM
 from fusionfactory.distill.settings_block import model_block
 from fusionfactory.distill.training.record import StudentRecord
+from fusionfactory.distill.untrained import BASE
 from fusionfactory.errors import ConfigError, DistillError
 from fusionfactory.types import Arm
 
@@ -41,6 +42,7 @@ def student_settings(
     input_price: float | None = None,
     output_price: float | None = None,
     description: str | None = None,
+    untrained: bool = False,
 ) -> ModelSettings:
     """The settings of a student: those of the model it was made of, unless told otherwise.
 
@@ -56,6 +58,7 @@ def student_settings(
         input_price: USD per million tokens.
         output_price: USD per million tokens.
         description: For routers that read it; made from the student's record by default.
+        untrained: Settings of the base as it was: see `write_untrained`.
 
     Raises:
         DistillError: The folder holds no finished student, or nothing that can be run here.
@@ -71,18 +74,19 @@ def student_settings(
         raise ConfigError(msg, field="name")
     base = _model(config, like) if like is not None else _base_model(config, record)
     copied = {} if base is None else {key: getattr(base, key) for key in _COPIED}
+    describe = _describe_base if untrained else describe_student
     given: dict[str, Any] = {
         "strategies": tuple(strategies) or None,
         "input_price": input_price,
         "output_price": output_price,
     }
-    place = _place(student, record, config, endpoint)
+    place = _place(student, record, config, endpoint, untrained=untrained)
     try:
         return ModelSettings(
             name=name,
             **place,
             **copied | {key: value for key, value in given.items() if value is not None},
-            description=description or describe_student(record),
+            description=description or describe(record),
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -136,8 +140,12 @@ def describe_student(record: StudentRecord) -> str:
     return f"{text}: {', '.join(named)}" if named else text
 
 
+def _describe_base(record: StudentRecord) -> str:
+    return f"{record.base.name} before any training, stored as its students are"
+
+
 def _place(
-    student: Path, record: StudentRecord, config: Config, endpoint: str | None
+    student: Path, record: StudentRecord, config: Config, endpoint: str | None, *, untrained: bool
 ) -> dict[str, Any]:
     if endpoint is not None:
         if endpoint not in (known := [item.name for item in config.endpoints]):
@@ -147,7 +155,7 @@ def _place(
     if record.files.gguf is None:
         msg = "the student has no GGUF file to run here: serve it, and name the endpoint"
         raise DistillError(msg, file=student)
-    return {"gguf": student / record.files.gguf}
+    return {"gguf": student / (BASE if untrained else record.files.gguf)}
 
 
 def _model(config: Config, name: str) -> ModelSettings:

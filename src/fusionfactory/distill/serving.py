@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fusionfactory.distill.models.base import is_gguf
 from fusionfactory.distill.training.record import StudentRecord
+from fusionfactory.distill.untrained import BASE
 from fusionfactory.errors import DistillError
 
 if TYPE_CHECKING:
@@ -43,13 +44,16 @@ class ServeCommand:
         return shlex.join(self.words)
 
 
-def serve_commands(student: Path, name: str, *, port: int = 8000) -> list[ServeCommand]:
+def serve_commands(
+    student: Path, name: str, *, port: int = 8000, untrained: bool = False
+) -> list[ServeCommand]:
     """The commands for what lies in a student's folder; each listens on this machine alone.
 
     Args:
         student: Its folder.
         name: What requests call the model.
         port: To listen on.
+        untrained: The base as it was instead: see `write_untrained`.
 
     Raises:
         DistillError: The folder holds no finished student, or its adapter is damaged.
@@ -59,9 +63,9 @@ def serve_commands(student: Path, name: str, *, port: int = 8000) -> list[ServeC
     at = ("--host", _HOST, "--port", str(port))
     found: list[tuple[str, str, tuple[str, ...]]] = []
     if files.gguf is not None:
-        file = str(student / files.gguf)
+        file = str(student / (BASE if untrained else files.gguf))
         found.append(("llama.cpp", "gguf", ("llama-server", "-m", file, "--alias", name)))
-    if files.merged is not None:
+    if files.merged is not None and not untrained:
         folder = str(student / files.merged)
         found.append(("vllm", "merged", ("vllm", "serve", folder, "--served-model-name", name)))
     rank = _rank(student / files.adapter)

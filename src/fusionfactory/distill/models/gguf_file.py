@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["KINDS", "write_gguf"]
+__all__ = ["KINDS", "stored_kind", "write_gguf"]
 
 _INTEGER = 4
 _QUANTISATION_VERSION = 2
@@ -32,6 +32,20 @@ class _Kind:
 
 KINDS = {"f16": _Kind(1, 1), "bf16": _Kind(30, 32), "f32": _Kind(0, 0), "q8_0": _Kind(8, 7)}
 """How matrices can be stored; vectors (norms, biases) always are float32."""
+
+
+def stored_kind(path: Path) -> str:
+    """The key of `KINDS` by which `write_gguf` stored a file.
+
+    Raises:
+        DistillError: The file is missing, damaged, or was written in another way.
+    """
+    number = read_header(path).fields.get("general.file_type")
+    for name, kind in KINDS.items():
+        if kind.file_type == number:
+            return name
+    msg = f"the file type {number!r}, expected that of {', '.join(KINDS)}"
+    raise DistillError(msg, file=path, field="general.file_type")
 
 
 def write_gguf(base_path: Path, model: Any, out: Path, *, kind: str = "f16") -> None:  # noqa: ANN401

@@ -24,7 +24,7 @@ _RUN = "run.json"
 _LOCK = ".lock"
 _MARK = "whole.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
-_OURS = ("checkpoints", "adapter", "merged", "student.gguf", RECORD, _RUN)
+_OURS = ("checkpoints", "adapter", "merged", "student.gguf", "base.gguf", RECORD, _RUN)
 _ANEW = "take another folder, or begin anew by --restart, which throws away what is there"
 
 
