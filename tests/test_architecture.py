@@ -19,7 +19,7 @@ MODULES = sorted(
 )
 
 LAYERS = [
-    {"errors", "version"},
+    {"errors", "version", "settings_template"},
     {"types"},
     {
         "registry",

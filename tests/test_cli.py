@@ -17,9 +17,9 @@ import pytest
 
 from fusionfactory.cli import main
 from fusionfactory.cli.app import cli
-from fusionfactory.config import TEMPLATE
 from fusionfactory.layout import to_fusionbench
 from fusionfactory.routers import load_router, make_router, save_router
+from fusionfactory.settings_template import TEMPLATE
 from fusionfactory.table import OutcomeTable
 from fusionfactory.testing import make_table
 from fusionfactory.version import __version__

@@ -13,10 +13,11 @@ from pydantic import BaseModel
 
 from fusionfactory.cli import main
 from fusionfactory.cli.app import cli
-from fusionfactory.config import TEMPLATE, Config, DistillSection, ThinkSection, read_config
+from fusionfactory.config import Config, DistillSection, ThinkSection, read_config
 from fusionfactory.errors import ConfigError
 from fusionfactory.evaluation import DEFAULT_SCENARIOS
 from fusionfactory.routers import BASE_ROUTERS, PAPER
+from fusionfactory.settings_template import TEMPLATE
 from fusionfactory.testing import make_table
 from fusionfactory.thoughts.search.indexing import DEFAULT_ENCODER
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fusionfactory.config import TEMPLATE, ModelSettings, read_config
+from fusionfactory.config import ModelSettings, read_config
 from fusionfactory.distill.register import describe_student, register, student_settings
 from fusionfactory.distill.router_arm import join_router, labelled
 from fusionfactory.distill.serving import serve_commands
@@ -18,6 +18,7 @@ from fusionfactory.distill.training.record import BaseRecord, DataRecord, Files,
 from fusionfactory.distill.untrained import write_untrained
 from fusionfactory.errors import ConfigError, DistillError, InputError, UnsupportedError
 from fusionfactory.routers import make_router
+from fusionfactory.settings_template import TEMPLATE
 from fusionfactory.testing import make_table
 from fusionfactory.types import Arm
 from tiny_gguf import write_tiny_gguf

@@ -8,8 +8,9 @@ import click
 
 from fusionfactory.atomic import write_atomically
 from fusionfactory.cli.output import json_option, write_json
-from fusionfactory.config import CONFIG_NAME, TEMPLATE
+from fusionfactory.config import CONFIG_NAME
 from fusionfactory.errors import ConfigError
+from fusionfactory.settings_template import TEMPLATE
 
 __all__ = ["command"]
 

@@ -18,7 +18,7 @@ from fusionfactory.report.distill_words import (
     source_rows,
 )
 from fusionfactory.report.marked import escaped, notes_list, table
-from fusionfactory.report.row_markdown import marked_numbers
+from fusionfactory.report.row_markdown import marked_numbers, whole_file
 
 if TYPE_CHECKING:
     from fusionfactory.report.distill_document import DistillDocument
@@ -28,11 +28,9 @@ __all__ = ["distill_blocks", "distill_markdown"]
 
 def distill_markdown(document: DistillDocument, title: str) -> str:
     """A file of its own."""
-    meanings = [f"- **{escaped(name)}**: {escaped(told)}" for name, told in KINDS.items()]
-    facts = table(["Fact", "Value"], [list(row) for row in distill_facts(document)])
-    blocks = [f"# {escaped(title)}", *distill_blocks(document)]
-    blocks += ["## How to read this", DISTILL_PROTOCOL, "\n".join(meanings), facts]
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    return whole_file(
+        title, distill_blocks(document), DISTILL_PROTOCOL, KINDS, distill_facts(document)
+    )
 
 
 def distill_blocks(document: DistillDocument | None) -> list[str]:

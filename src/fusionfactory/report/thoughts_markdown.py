@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fusionfactory.report.figures import decimal
 from fusionfactory.report.marked import escaped, notes_list, table
-from fusionfactory.report.row_markdown import marked_numbers
+from fusionfactory.report.row_markdown import marked_numbers, whole_file
 from fusionfactory.report.thoughts_words import (
     HEADS,
     MEANINGS,
@@ -27,11 +27,9 @@ __all__ = ["thought_blocks", "thoughts_markdown"]
 
 def thoughts_markdown(document: ThoughtsDocument, title: str) -> str:
     """A file of its own."""
-    meanings = [f"- **{escaped(name)}**: {escaped(told)}" for name, told in MEANINGS.items()]
-    facts = table(["Fact", "Value"], [list(row) for row in thought_facts(document)])
-    blocks = [f"# {escaped(title)}", *thought_blocks(document)]
-    blocks += ["## How to read this", THOUGHT_PROTOCOL, "\n".join(meanings), facts]
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    return whole_file(
+        title, thought_blocks(document), THOUGHT_PROTOCOL, MEANINGS, thought_facts(document)
+    )
 
 
 def thought_blocks(document: ThoughtsDocument | None) -> list[str]:
