@@ -56,8 +56,8 @@ class Standings:
         self, table: OutcomeTable, asked: Mapping[str, int], draws: int, seed: int
     ) -> None:
         self._table = table
-        self._bootstrap = Bootstrap(table.groups(), draws, seed)
         self._groups = table.groups()
+        self._bootstrap = Bootstrap(self._groups, draws, seed)
         self._tasks = [
             _Scope(task, [np.nonzero(table.tasks == task)[0]])
             for task in asked

@@ -13,7 +13,7 @@ from fusionfactory.config import ModelSettings, read_config
 from fusionfactory.distill.selection import LABEL_ARM
 from fusionfactory.distill.settings_block import model_block
 from fusionfactory.distill.training.record import StudentRecord
-from fusionfactory.distill.untrained import BASE
+from fusionfactory.distill.training.student import BASE
 from fusionfactory.errors import ConfigError, DistillError
 from fusionfactory.types import Arm
 

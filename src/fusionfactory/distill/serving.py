@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fusionfactory.distill.models.base import is_gguf
 from fusionfactory.distill.training.record import StudentRecord
-from fusionfactory.distill.untrained import BASE
+from fusionfactory.distill.training.student import BASE
 from fusionfactory.errors import DistillError
 
 if TYPE_CHECKING:

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 from fusionfactory.distill.models.base import file_sha256, load_base
 from fusionfactory.distill.models.gguf_file import stored_kind, write_gguf
 from fusionfactory.distill.training.record import StudentRecord
+from fusionfactory.distill.training.student import BASE
 from fusionfactory.errors import DistillError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BASE", "write_untrained"]
-
-BASE = "base.gguf"
-"""Name of its file in the student's folder."""
+__all__ = ["write_untrained"]
 
 
 def write_untrained(student: Path, *, load: Callable[..., tuple[Any, Any]] = load_base) -> Path:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from fusionfactory.distill.training.record import RECORD
+from fusionfactory.distill.training.student import ADAPTER, BASE, GGUF, MERGED
 from fusionfactory.errors import DistillError
 from fusionfactory.jsonl import read_json, write_json
 
@@ -24,7 +25,7 @@ _RUN = "run.json"
 _LOCK = ".lock"
 _MARK = "whole.json"
 _NAME = re.compile(r"checkpoint-(\d+)")
-_OURS = ("checkpoints", "adapter", "merged", "student.gguf", "base.gguf", RECORD, _RUN)
+_OURS = ("checkpoints", ADAPTER, MERGED, GGUF, BASE, RECORD, _RUN)
 _ANEW = "take another folder, or begin anew by --restart, which throws away what is there"
 
 

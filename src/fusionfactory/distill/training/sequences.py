@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fusionfactory.distill.held_out import held_out
 from fusionfactory.errors import DistillError
-from fusionfactory.tasks.sampling import rank
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from fusionfactory.distill.selection import Example, Message, Pair, Selection
     from fusionfactory.distill.training.settings import TrainSettings
@@ -185,10 +185,10 @@ def _pairs(pairs: Sequence[Pair], template: Template) -> list[Item]:
     ]
 
 
-def _held_out(items: Sequence[Item], settings: TrainSettings) -> set[str]:
-    queries = sorted({item.query_id for item in items})
-    if len(queries) < _LEAST_HELD_OUT or settings.holdout == 0:
-        return set()
-    number = min(max(1, round(len(queries) * settings.holdout)), len(queries) - 1)
-    drawn: Mapping[str, str] = {query: rank(settings.seed, query) for query in queries}
-    return set(sorted(queries, key=drawn.__getitem__)[:number])
+def _held_out(items: Sequence[Item], settings: TrainSettings) -> frozenset[str]:
+    queries = {item.query_id for item in items}
+    if len(queries) < _LEAST_HELD_OUT:
+        return frozenset()
+    # One query is left to train on, however large the share.
+    share = min(settings.holdout, 1 - 1 / len(queries))
+    return held_out(queries, share, settings.seed)

@@ -14,7 +14,7 @@ from fusionfactory.distill.training.record import Files
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["ADAPTER", "GGUF", "MERGED", "copy_adapter", "save_adapter", "write_student"]
+__all__ = ["ADAPTER", "BASE", "GGUF", "MERGED", "copy_adapter", "save_adapter", "write_student"]
 
 ADAPTER = "adapter"
 """Folder of the adapter in a student's folder."""
@@ -22,6 +22,8 @@ MERGED = "merged"
 """Folder of the whole student for `transformers`."""
 GGUF = "student.gguf"
 """The whole student for llama.cpp."""
+BASE = "base.gguf"
+"""The base as it was, stored as the student is; see `distill.untrained`."""
 
 
 def save_adapter(model: Any, folder: Path) -> None:  # noqa: ANN401  a PeftModel
