@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fusionfactory.endpoints import check_url
 from fusionfactory.errors import ConfigError, InputError
+from fusionfactory.serve_settings import ServeSection
 
 __all__ = [
     "CONFIG_NAME",
@@ -129,6 +130,9 @@ class ModelSettings(_Section):
     strategy_params: dict[str, dict[str, Any]] = Field(default_factory=dict)
     threads: int = Field(default=2, ge=1)
     context_tokens: int = Field(default=4096, ge=256)
+    window_tokens: int | None = Field(default=None, ge=256)
+    can: tuple[Literal["tools", "images", "json", "logprobs", "n"], ...] | None = None
+    embeds: bool = False
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -247,6 +251,7 @@ class Config(_Section):
     evaluate: EvaluateSection = EvaluateSection()
     fit: FitSection = FitSection()
     route: RouteSection = RouteSection()
+    serve: ServeSection = ServeSection()
 
     def default_map(self) -> dict[str, dict[str, Any]]:
         """Verb to the options that the file sets."""

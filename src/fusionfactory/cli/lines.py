@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fusionfactory.conversation import user_text
 from fusionfactory.errors import FormatError
 
 if TYPE_CHECKING:
@@ -82,22 +83,6 @@ def _text(value: object, row: int) -> str:
         if given is not None:
             return str(given)
         if isinstance(value.get("messages"), list):
-            return _flatten(value["messages"])
+            return user_text(value["messages"])
     msg = "expected a JSON object with a text 'query' or a list 'messages'"
     raise FormatError(msg, file=INPUT, row=row, field="query")
-
-
-def _flatten(messages: list[object]) -> str:
-    """The texts of the user's messages; content may be a text or a list of parts."""
-    texts: list[str] = []
-    for message in messages:
-        if not isinstance(message, dict) or message.get("role") != "user":
-            continue
-        content = message.get("content")
-        parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
-        texts += [
-            str(p["text"])
-            for p in parts
-            if isinstance(p, dict) and p.get("type") == "text" and p.get("text")
-        ]
-    return "\n".join(texts)

@@ -1,0 +1,5 @@
+"""Processes, health, metrics, spans, structured logs, reloading."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
