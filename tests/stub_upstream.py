@@ -1,0 +1,475 @@
+"""An OpenAI-compatible endpoint on a real socket, in a thread, for the tests of the gateway.
+
+    with stub_upstream(small=Knobs(), large=Knobs(fault="500", faulty_calls=1)) as stub:
+        ...  # stub.url ends in /v1; stub.ledger says what was served, and for how much
+
+A model that has no knobs answers as `Knobs()` does. What is asked for is what comes: a stream with
+or without usage, `n` choices, log probabilities, a call of every tool that is offered. Without
+tools the answer is `<model> says: <last user text>`, a token a word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from aiohttp import web
+
+from fusionfactory.clients.chaos import serve
+from fusionfactory.conversation import user_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Fault", "Knobs", "Served", "StubUpstream", "stub_upstream"]
+
+Fault: TypeAlias = Literal[
+    "400", "401", "404", "408", "409", "422", "429", "500", "503",
+    "hang", "reset", "html", "malformed", "empty", "error", "no_choices",
+    "cut", "stall", "late_error", "late_malformed", "unended", "endless",
+]  # fmt: skip
+"""A status; or before the first byte of an answer: silence, a broken connection, a page, no JSON,
+nothing at all, an error in a 200, JSON without choices (of streams: `[DONE]` alone); or, after the
+first words of a stream: a broken connection, silence, an error event, no JSON, an end without
+`[DONE]`, no end at all. `cut` breaks other answers too; the rest of these leaves them whole."""
+
+_PROMPT_PRICE, _ANSWER_PRICE = 1.0, 2.0
+_PAID = {"cut", "stall", "late_error", "late_malformed", "unended", "endless"}
+
+
+@dataclass
+class Knobs:
+    """How a model behaves; may be changed while it serves.
+
+    Attributes:
+        text: What it answers; None for `<model> says: <last user text>`.
+        latency_s: Seconds before the first byte.
+        chunk_s: Seconds between two pieces of a stream: a slow drip.
+        fault: What its calls meet; None for good answers.
+        faulty_calls: How many of its first calls meet the fault; None for all.
+        headers: Further headers of every answer, such as `retry-after`.
+        usage: Where a stream that is asked for usage carries it: in a chunk of its own without
+            choices, on the last chunk that has choices, or nowhere (nor does a plain answer then).
+        calls_tools: Whether it calls the tools that it is offered.
+        input_price: USD per million tokens of prompts.
+        output_price: USD per million tokens of answers.
+    """
+
+    text: str | None = None
+    latency_s: float = 0.0
+    chunk_s: float = 0.0
+    fault: Fault | None = None
+    faulty_calls: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    usage: Literal["chunk", "last", "never"] = "chunk"
+    calls_tools: bool = True
+    input_price: float = _PROMPT_PRICE
+    output_price: float = _ANSWER_PRICE
+
+
+@dataclass
+class Served:
+    """A request as it came and what became of it.
+
+    Attributes:
+        path: Without `/v1/`.
+        model: As it was asked for.
+        body: The request.
+        headers: Of the request, names in lower case.
+        peer: Port of the caller's end: one per connection.
+        fault: What it met.
+        status: Of the answer.
+        input_tokens: Of the prompt.
+        output_tokens: Of what was sent.
+        cost_usd: What the caller pays: nothing for errors, a broken stream for what it sent.
+        complete: Whether all of a good answer was sent.
+        gone: Whether the caller went away before the end.
+        ended: Whether it is over.
+    """
+
+    path: str
+    model: str
+    body: dict[str, Any]
+    headers: dict[str, str]
+    peer: int
+    fault: Fault | None = None
+    status: int = 200
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    complete: bool = False
+    gone: bool = False
+    ended: bool = False
+
+
+class StubUpstream:
+    """The endpoint's state, open to the test.
+
+    Attributes:
+        url: Base URL, ending in `/v1`; set while it serves.
+        models: Name to knobs.
+        key: The Bearer key that is expected; None for any.
+        ledger: What was served, in the order it came.
+    """
+
+    def __init__(self, models: dict[str, Knobs], *, key: str | None = None) -> None:
+        self.url = ""
+        self.models = models
+        self.key = key
+        self.ledger: list[Served] = []
+
+    @property
+    def cost_usd(self) -> float:
+        """What all calls cost."""
+        return sum(served.cost_usd for served in self.ledger)
+
+    @property
+    def connections(self) -> int:
+        """Connections over which requests came."""
+        return len({served.peer for served in self.ledger})
+
+    def asked(self) -> list[str]:
+        """The models asked for, in order."""
+        return [served.model for served in self.ledger]
+
+    def wait(self, until: Callable[[StubUpstream], object], within_s: float = 10.0) -> None:
+        """Waits until something holds, such as `lambda stub: stub.ledger[0].gone`."""
+        end = time.monotonic() + within_s
+        while not until(self):
+            assert time.monotonic() < end, f"not within {within_s:g} s: {self.ledger}"
+            time.sleep(0.002)
+
+    def app(self) -> web.Application:
+        """As an application of aiohttp."""
+        app = web.Application(client_max_size=64 * 2**20)
+        app.router.add_get("/v1/models", self._list)
+        for path, answer in (
+            ("chat/completions", self._chat),
+            ("completions", self._chat),
+            ("embeddings", self._embed),
+        ):
+            app.router.add_post(f"/v1/{path}", self._handler(path, answer))
+        return app
+
+    async def _list(self, _request: web.Request) -> web.Response:
+        data = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "stub"}
+            for name in self.models
+        ]
+        return web.json_response({"object": "list", "data": data})
+
+    def _handler(self, path: str, answer: Any) -> Any:  # noqa: ANN401  aiohttp's handlers
+        async def handle(request: web.Request) -> web.StreamResponse:
+            body = json.loads(await request.read())
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            assert request.transport is not None
+            peer = request.transport.get_extra_info("peername")[1]
+            served = Served(path, str(body.get("model")), body, headers, peer)
+            calls = self.asked().count(served.model)
+            self.ledger.append(served)
+            knobs = self.models.get(served.model) or Knobs()
+            if knobs.faulty_calls is None or calls < knobs.faulty_calls:
+                served.fault = knobs.fault
+            if self.key is not None and headers.get("authorization") != f"Bearer {self.key}":
+                served.fault = "401"
+            try:
+                await asyncio.sleep(knobs.latency_s)
+                response: web.StreamResponse
+                if served.fault is not None and served.fault not in _PAID:
+                    response = await _fail(request, served, knobs)
+                else:
+                    response = await answer(request, served, knobs)
+            except (asyncio.CancelledError, ConnectionError):
+                served.gone = True
+                raise
+            finally:
+                served.cost_usd = (
+                    served.input_tokens * knobs.input_price
+                    + served.output_tokens * knobs.output_price
+                ) / 1e6
+                served.ended = True
+            return response
+
+        return handle
+
+    async def _chat(self, request: web.Request, served: Served, knobs: Knobs) -> web.StreamResponse:
+        reply = _Reply(served, knobs)
+        served.input_tokens = reply.prompt_tokens
+        if served.body.get("stream"):
+            return await _stream(request, served, knobs, reply)
+        served.output_tokens = reply.answer_tokens
+        return await _whole(request, served, knobs, reply.whole())
+
+    async def _embed(
+        self, request: web.Request, served: Served, knobs: Knobs
+    ) -> web.StreamResponse:
+        given = served.body["input"]
+        texts = given if isinstance(given, list) else [given]
+        served.input_tokens = sum(len(str(text).split()) for text in texts)
+        plain = served.body.get("encoding_format", "float") == "float"
+        data = []
+        for i, text in enumerate(texts):
+            seed = int.from_bytes(hashlib.sha256(str(text).encode()).digest()[:8], "big")
+            size = served.body.get("dimensions", 8)
+            vector = np.random.default_rng(seed).normal(size=size).astype("<f4")
+            embedding = vector.tolist() if plain else base64.b64encode(vector.tobytes()).decode()
+            data.append({"object": "embedding", "index": i, "embedding": embedding})
+        usage = {"prompt_tokens": served.input_tokens, "total_tokens": served.input_tokens}
+        listed = {"object": "list", "data": data, "model": served.model, "usage": usage}
+        return await _whole(request, served, knobs, listed)
+
+
+class _Reply:
+    """What a model answers to a chat or a completion, whole or in pieces."""
+
+    def __init__(self, served: Served, knobs: Knobs) -> None:
+        body = served.body
+        self.is_chat = served.path == "chat/completions"
+        self.knobs, self.body, self.model = knobs, body, served.model
+        if self.is_chat:
+            asked = user_text(body["messages"])
+            self.prompt_tokens = len(json.dumps(body["messages"]).split())
+            tools = body.get("tools") or []
+            wants = body["messages"][-1].get("role") == "user" and body.get("tool_choice") != "none"
+            self.tools = [t["function"]["name"] for t in tools if wants and knobs.calls_tools]
+            if body.get("parallel_tool_calls") is False:
+                del self.tools[1:]
+        else:
+            prompt = body["prompt"]
+            asked = prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
+            self.prompt_tokens = len(asked.split())
+            self.tools = []
+        last = asked.rsplit("\n", 1)[-1]
+        self.text = knobs.text if knobs.text is not None else f"{served.model} says: {last}"
+        self.words = [word + " " for word in self.text.split(" ")]
+        if self.words:
+            self.words[-1] = self.words[-1][:-1]
+        self.arguments = json.dumps({"query": last})
+        self.choices = int(body.get("n") or 1)
+        tokens = len(self.arguments.split()) * len(self.tools) if self.tools else len(self.words)
+        self.answer_tokens = tokens * self.choices
+        self.finish_reason = "tool_calls" if self.tools else "stop"
+
+    def usage(self) -> dict[str, int]:
+        sent, received = self.prompt_tokens, self.answer_tokens
+        return {
+            "prompt_tokens": sent,
+            "completion_tokens": received,
+            "total_tokens": sent + received,
+        }
+
+    def whole(self) -> dict[str, Any]:
+        choices = []
+        for index in range(self.choices):
+            said: dict[str, Any]
+            if not self.is_chat:
+                said = {"text": self.text}
+            elif self.tools:
+                calls = [self._call(i) for i in range(len(self.tools))]
+                message = {"role": "assistant", "content": None, "tool_calls": calls}
+                said = {"message": message}
+            else:
+                said = {"message": {"role": "assistant", "content": self.text}}
+            logprobs = self._logprobs(self.words)
+            choices.append(
+                {"index": index, **said, "logprobs": logprobs, "finish_reason": self.finish_reason}
+            )
+        usage = {} if self.knobs.usage == "never" else {"usage": self.usage()}
+        kind = "chat.completion" if self.is_chat else "text_completion"
+        return {**self._head(kind), "choices": choices, **usage}
+
+    def chunks(self) -> Iterator[tuple[dict[str, Any], int]]:
+        """Each chunk, with the tokens in it."""
+        deltas = list(self._deltas())
+        for index in range(self.choices):
+            for delta, tokens, words in deltas:
+                yield self._chunk(index, delta, self._logprobs(words)), tokens
+            last = self._chunk(index, {} if self.is_chat else {"text": ""}, None)
+            last["choices"][0]["finish_reason"] = self.finish_reason
+            if self._reports("last") and index == self.choices - 1:
+                last["usage"] = self.usage()
+            yield last, 0
+        if self._reports("chunk"):
+            yield {**self._head(self._kind()), "choices": [], "usage": self.usage()}, 0
+
+    def _reports(self, where: str) -> bool:
+        options = self.body.get("stream_options") or {}
+        return bool(options.get("include_usage")) and self.knobs.usage == where
+
+    def _deltas(self) -> Iterator[tuple[dict[str, Any], int, list[str]]]:
+        if not self.is_chat:
+            yield from (({"text": word}, 1, [word]) for word in self.words)
+        elif not self.tools:
+            yield {"role": "assistant", "content": ""}, 0, []
+            yield from (({"content": word}, 1, [word]) for word in self.words)
+        else:
+            yield {"role": "assistant", "content": None}, 0, []
+            for i in range(len(self.tools)):
+                call = self._call(i)
+                call["function"]["arguments"] = ""
+                yield {"tool_calls": [{"index": i, **call}]}, 0, []
+            half = len(self.arguments) // 2
+            for piece in (self.arguments[:half], self.arguments[half:]):
+                for i in range(len(self.tools)):
+                    part = {"index": i, "function": {"arguments": piece}}
+                    yield {"tool_calls": [part]}, len(piece.split()), []
+
+    def _call(self, i: int) -> dict[str, Any]:
+        function = {"name": self.tools[i], "arguments": self.arguments}
+        return {"id": f"call_{i}", "type": "function", "function": function}
+
+    def _chunk(self, index: int, delta: dict[str, Any], logprobs: Any) -> dict[str, Any]:  # noqa: ANN401
+        said = {"delta": delta} if self.is_chat else delta
+        choice = {"index": index, **said, "logprobs": logprobs, "finish_reason": None}
+        return {**self._head(self._kind()), "choices": [choice]}
+
+    def _kind(self) -> str:
+        return "chat.completion.chunk" if self.is_chat else "text_completion"
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": "chatcmpl-stub", "object": kind, "created": 1, "model": self.model}
+
+    def _logprobs(self, words: list[str]) -> dict[str, Any] | None:
+        if not (self.is_chat and self.body.get("logprobs")):
+            return None
+        content = [
+            {"token": word, "logprob": -0.5, "bytes": list(word.encode()), "top_logprobs": []}
+            for word in words
+        ]
+        return {"content": content, "refusal": None}
+
+
+async def _whole(
+    request: web.Request, served: Served, knobs: Knobs, document: dict[str, Any]
+) -> web.StreamResponse:
+    response = web.json_response(document, headers=knobs.headers)
+    if served.fault == "cut":
+        response = web.json_response(document, headers={"Content-Length": "100000"})
+        await response.prepare(request)
+        await asyncio.sleep(0.01)
+        _abort(request)
+        return response
+    await response.prepare(request)
+    await response.write_eof()
+    served.complete = True
+    return response
+
+
+async def _stream(
+    request: web.Request, served: Served, knobs: Knobs, reply: _Reply
+) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **knobs.headers})
+    await response.prepare(request)
+    for chunk, tokens in reply.chunks():
+        await _event(response, json.dumps(chunk))
+        served.output_tokens += tokens
+        if served.fault is not None and tokens:
+            while served.fault == "endless":
+                await _event(response, json.dumps(chunk))
+                served.output_tokens += tokens
+                await asyncio.sleep(knobs.chunk_s)
+            if served.fault == "stall":
+                await asyncio.sleep(3600.0)
+            await _break(request, response, served.fault)
+            return response
+        await asyncio.sleep(knobs.chunk_s)
+    await _event(response, "[DONE]")
+    await response.write_eof()
+    served.complete = True
+    return response
+
+
+async def _break(request: web.Request, response: web.StreamResponse, fault: Fault) -> None:
+    """Ends a stream that has begun."""
+    if fault == "late_error":
+        await _event(response, json.dumps(_error("it broke in the middle")))
+    elif fault == "late_malformed":
+        await _event(response, '{"choices": [{"delta": {"con')
+    elif fault == "cut":
+        # Lets what was written leave first.
+        await asyncio.sleep(0.01)
+        _abort(request)
+        return
+    await response.write_eof()
+
+
+async def _fail(request: web.Request, served: Served, knobs: Knobs) -> web.StreamResponse:
+    """Fails before the first byte of an answer."""
+    fault = served.fault
+    assert fault is not None
+    if fault == "hang":
+        await asyncio.sleep(3600.0)
+    if fault == "reset":
+        _abort(request)
+        return web.Response()
+    if fault.isdecimal():
+        served.status = int(fault)
+        error = _error(f"the stub answers {fault}")
+        return web.json_response(error, status=served.status, headers=knobs.headers)
+    if fault == "html":
+        return web.Response(text="<html>a proxy's page</html>", content_type="text/html")
+    said = {
+        "malformed": '{"choices": [{"mess',
+        "empty": "",
+        "error": json.dumps(_error("an error in a 200")),
+        "no_choices": json.dumps({"id": "chatcmpl-stub", "choices": []}),
+    }[fault]
+    if not served.body.get("stream"):
+        return web.Response(text=said, content_type="application/json")
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **knobs.headers})
+    await response.prepare(request)
+    if said:
+        await _event(response, "[DONE]" if fault == "no_choices" else said)
+    await response.write_eof()
+    return response
+
+
+def _error(message: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "stub_error", "param": None, "code": "stub"}}
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _event(response: web.StreamResponse, data: str) -> None:
+    await response.write(f"data: {data}\n\n".encode())
+
+
+@contextmanager
+def stub_upstream(*, key: str | None = None, **models: Knobs) -> Iterator[StubUpstream]:
+    """Serves in a thread for as long as the block lasts.
+
+    Args:
+        key: The Bearer key that is expected; None for any.
+        models: Name to knobs; further names go into `stub.models`.
+    """
+    stub = StubUpstream(models, key=key)
+    started = threading.Event()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def run() -> None:
+        async with serve(stub.app()) as url:
+            stub.url = url
+            started.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(run()), daemon=True)
+    thread.start()
+    try:
+        assert started.wait(10.0), "the stub did not start"
+        yield stub
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10.0)
+        loop.close()
