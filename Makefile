@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed-$(subst $(comma),-,$(EXTRAS))
 
 
-.PHONY: install check test bench demo docs clean
+.PHONY: install check test bench demo docs clients clean
 
 install: $(STAMP)
 
@@ -22,6 +22,15 @@ check: $(STAMP)  ## lint, format, types
 
 test: $(STAMP)  ## the tests, without a key; real questions and a small real model come through pip
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+CLIENTS := tests/gateway_clients/requirements.txt
+
+clients: .clients/.installed  ## other projects' clients, which the gateway is tried with where they are installed
+
+.clients/.installed: $(CLIENTS)
+	@test -x .clients/bin/python || $(PYTHON) -m venv .clients
+	.clients/bin/python -m pip install --quiet --disable-pip-version-check -r $(CLIENTS)
+	@touch $@
 
 demo: ## the whole loop on the bundled log
 	@$(MAKE) --no-print-directory install EXTRAS=
@@ -42,4 +51,4 @@ docs: $(STAMP)  ## rewrites docs/cli.md from the commands' own help
 	$(BIN)/python docs/make_cli.py
 
 clean:
-	rm -rf .venv build dist demo.html
+	rm -rf .venv .clients build dist demo.html
