@@ -9,12 +9,11 @@ import json
 import sys
 
 from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
-from langchain_core.tools import tool
+from langchain_core.tools import StructuredTool
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 
-@tool
 def weather(query: str) -> str:
     """The weather in a place."""
     return f"3 degrees: {query}"
@@ -29,7 +28,7 @@ def _main() -> None:
     whole = chunks[0]
     for chunk in chunks[1:]:
         whole += chunk
-    bound = chat.bind_tools([weather])
+    bound = chat.bind_tools([StructuredTool.from_function(weather)])
     call = bound.invoke([HumanMessage("Weather?")])
     done = [
         HumanMessage("Weather?"),
