@@ -270,3 +270,11 @@ def test_an_index_of_other_templates_is_refused() -> None:
     index = ThoughtIndex.build(old, encoder.encode([t.question for t in old]), encoder)
     with pytest.raises(ThoughtError, match=r"it lacks 1 and has 2 others\. Bring it up"):
         Prompter([template(10), template(99)], index, encoder)
+
+
+def test_what_was_kept_of_queries_can_be_dropped() -> None:
+    prompter = bank([template(20), template(30)])
+    before = shown(prompter, query(22), "thought:2")
+    prompter.forget()
+    assert shown(prompter, query(22), "thought:2") == before
+    assert prompter.finder.encoder.asked == [question(22)] * 2  # type: ignore[attr-defined]

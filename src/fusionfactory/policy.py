@@ -22,7 +22,8 @@ __all__ = ["SCENARIOS", "Normaliser", "Policy", "choose"]
 
 POINT = 0.01
 """One point of quality."""
-_TIE = 1e-12
+TIE = 1e-12
+"""Utilities that differ by less, relative to the best where that is beyond 1, are equal."""
 
 
 class Normaliser(Estimator):
@@ -208,7 +209,7 @@ def choose(utility: FloatArray, cost_usd: FloatArray, arms: Sequence[str]) -> In
         arms: m names.
     """
     best = utility.max(axis=1, keepdims=True)
-    tied = utility >= best - _TIE * np.maximum(1.0, np.abs(best))
+    tied = utility >= best - TIE * np.maximum(1.0, np.abs(best))
     cost = np.where(tied, np.nan_to_num(cost_usd, nan=np.finfo(np.float64).max), np.inf)
     order = np.argsort(np.asarray(arms), kind="stable")
     return np.asarray(order[np.argmin(cost[:, order], axis=1)])

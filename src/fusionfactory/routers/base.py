@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
@@ -226,11 +227,18 @@ class Router(Estimator, ABC):
                 )
                 raise PolicyError(msg)
             return np.asarray(estimates.quality.argmax(axis=1))
+        head_start = self.head_start(policy)
+        if head_start is not None:
+            estimates = replace(estimates, quality=estimates.quality + head_start)
         if policy.budget_usd is not None:
             policy = self.frontier_.within(policy)
         return choose(
             policy.utility(estimates, self.normaliser_), estimates.cost_usd, estimates.arms
         )
+
+    def head_start(self, policy: Policy) -> FloatArray | None:
+        """(m,) quality by which `choose` favours arms under the policy; None for none of them."""
+        return None
 
     def decide(self, queries: Queries, policy: Policy | None = None) -> list[Decision]:
         """One decision per query.

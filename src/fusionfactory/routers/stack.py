@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from fusionfactory.encoders import Encoder
     from fusionfactory.policy import Policy
     from fusionfactory.table import OutcomeTable
-    from fusionfactory.types import BoolArray, Estimates, FloatArray, IntArray
+    from fusionfactory.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["StackRouter"]
 
@@ -185,13 +184,13 @@ class StackRouter(Router):
         trees = self.forest_.predict(self.views_.trees(features))
         return np.asarray(base + self.weights_[0] * head + trees)
 
-    def choose(self, estimates: Estimates, policy: Policy) -> IntArray:
-        """(n,) columns; where cost does not count, the best single arm keeps its margin."""
-        if policy.beta == 0 and policy.budget_usd is None:
-            quality = estimates.quality.copy()
-            quality[:, self.best_single_] += self.margin_
-            estimates = replace(estimates, quality=quality)
-        return super().choose(estimates, policy)
+    def head_start(self, policy: Policy) -> FloatArray | None:
+        """(m,) the margin of the best single arm, where cost does not count."""
+        if policy.beta > 0 or policy.budget_usd is not None:
+            return None
+        favoured = np.zeros(len(self.arms_))
+        favoured[self.best_single_] = self.margin_
+        return favoured
 
 
 def _label_means(quality: FloatArray, labels: IntArray) -> FloatArray:

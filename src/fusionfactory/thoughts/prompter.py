@@ -167,3 +167,7 @@ class Prompter:
     def similarity(self, queries: Sequence[Query], strategy: str = "thought:1") -> FloatArray:
         """(n,) cosine to each query's nearest template: see `Finder.similarity`."""
         return self.finder.similarity(queries, strategy)
+
+    def forget(self) -> None:
+        """Drops what was kept of the queries so far: see `Finder.forget`."""
+        self.finder.forget()

@@ -117,6 +117,11 @@ class Finder:
                    for f in self.find(queries, strategy)]  # fmt: skip
         return np.array(nearest, dtype=np.float64)
 
+    def forget(self) -> None:
+        """Drops what was kept of the queries so far, for a process that sees ever new ones."""
+        self._vectors.clear()
+        self._rankings.clear()
+
     def _usable(self, criterion: str) -> BoolArray:
         usable = np.array([criterion in t.criteria for t in self.templates], dtype=bool)
         if not usable.any():
