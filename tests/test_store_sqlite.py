@@ -213,7 +213,7 @@ GARBLED = "; INSERT INTO meta VALUES ('schema_version', 'two')"
     [
         (
             META + NEWER,
-            "has schema version 99, this program knows up to 3: upgrade fusionfactory",
+            f"has schema version 99, this program knows up to {SCHEMA_VERSION}: upgrade",
         ),
         (META, r"states no schema version \(found None\)"),
         ("CREATE TABLE meta (x TEXT)", "states no schema version"),

@@ -1,6 +1,7 @@
 """The tables of a store, its version, and the way from older versions to this one.
 
 Version 1: the first. Version 2: `outcomes.propensity`. Version 3: `outcomes.finish_reason`.
+Version 4: the gateway's tables, from `requests` to `gaps`.
 """
 
 from __future__ import annotations
@@ -14,19 +15,26 @@ __all__ = [
     "MIGRATIONS",
     "SCHEMA_VERSION",
     "arms",
+    "conversations",
+    "feedback",
+    "gaps",
+    "journals",
     "meta",
     "outcomes",
     "prepare",
     "queries",
+    "requests",
+    "router_arms",
     "scores",
 ]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: ("ALTER TABLE outcomes ADD COLUMN propensity DOUBLE PRECISION",),
     2: ("ALTER TABLE outcomes ADD COLUMN finish_reason TEXT",),
+    3: (),
 }
-"""Version to the statements that lead from it to the next."""
+"""Version to the statements that lead from it to the next; new tables need none."""
 
 _LOCK = 7_246_833  # any number: whoever opens a PostgreSQL store for the first time holds this lock
 _metadata = sa.MetaData()
@@ -98,6 +106,111 @@ scores = sa.Table(
 An absent scorer or version is the empty text, for it is part of the key.
 """
 
+requests = sa.Table(
+    "requests",
+    _metadata,
+    sa.Column("query_no", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("api", sa.Text, nullable=False),
+    sa.Column("asked", sa.Text, nullable=False),
+    sa.Column("key", sa.Text),
+    sa.Column("session", sa.Text),
+    sa.Column("stream", sa.SmallInteger, nullable=False),
+    sa.Column("cache", sa.Text, nullable=False),
+    sa.Column("policy", sa.Text),
+    sa.Column("router_no", sa.Integer),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("chosen_no", sa.Integer),
+    sa.Column("propensity", sa.Double),
+    sa.Column("expected_quality", sa.Double),
+    sa.Column("expected_cost_usd", sa.Double),
+    sa.Column("arm_no", sa.Integer),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("failed", sa.SmallInteger, nullable=False),
+    sa.Column("cost_usd", sa.Double),
+    sa.Column("input_tokens", sa.Double),
+    sa.Column("output_tokens", sa.Double),
+    sa.Column("latency_s", sa.Double),
+    sa.Column("first_byte_s", sa.Double),
+    sa.Column("upstream_s", sa.Double),
+    sa.Column("latency_class", sa.SmallInteger),
+    sa.Column("first_byte_class", sa.SmallInteger),
+    sa.Column("estimates", sa.LargeBinary),
+    sa.Column("propensities", sa.LargeBinary),
+    sa.Column("detail", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Index("requests_at", "at"),
+    sa.Index(
+        "requests_key",
+        "key",
+        "at",
+        sqlite_where=sa.text("key IS NOT NULL"),
+        postgresql_where=sa.text("key IS NOT NULL"),
+    ),
+)
+"""A row per request of the gateway; its query has the request's id.
+
+`estimates` are float32: the quality of each arm of `router_no`, then the cost; `propensities` one
+of each. The classes are those of `gateway.log.latency`. `detail` is JSON.
+"""
+
+conversations = sa.Table(
+    "conversations",
+    _metadata,
+    sa.Column("query_no", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("messages", sa.Text, nullable=False),
+)
+"""What was sent, as JSON, where the query's text does not say it all."""
+
+router_arms = sa.Table(
+    "router_arms",
+    _metadata,
+    sa.Column("no", sa.Integer, primary_key=True),
+    sa.Column("router", sa.Text, nullable=False),
+    sa.Column("arms", sa.Text, nullable=False),
+    sa.UniqueConstraint("router", "arms"),
+)
+"""A router's version and, as JSON, the names of the arms that it estimates, in order."""
+
+feedback = sa.Table(
+    "feedback",
+    _metadata,
+    sa.Column("no", sa.Integer, primary_key=True),
+    sa.Column("id", sa.Text, nullable=False, index=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("key", sa.Text),
+    sa.Column("score", sa.Double),
+    sa.Column("target", sa.Text),
+    sa.Column("applied", sa.SmallInteger, nullable=False),
+    sa.Index(
+        "feedback_open",
+        "no",
+        sqlite_where=sa.text("applied = 0"),
+        postgresql_where=sa.text("applied = 0"),
+    ),
+)
+"""What users said of a request, by its id; not yet applied where that is not yet there."""
+
+journals = sa.Table(
+    "journals",
+    _metadata,
+    sa.Column("segment", sa.Text, primary_key=True),
+    sa.Column("offset", sa.BigInteger, nullable=False),
+    sa.Column("damaged", sa.Integer, nullable=False),
+)
+"""How far each segment of the journal is in these tables, and how many lines could not be."""
+
+gaps = sa.Table(
+    "gaps",
+    _metadata,
+    sa.Column("no", sa.Integer, primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("requests", sa.Integer, nullable=False),
+)
+"""How many records were shed, and when that was noticed."""
+
+_SINCE_4 = {t.name for t in (requests, conversations, router_arms, feedback, journals, gaps)}
+
 
 def prepare(connection: sa.Connection) -> None:
     """Creates the tables in an empty database, or brings an older store to this version.
@@ -124,12 +237,18 @@ def prepare(connection: sa.Connection) -> None:
             "upgrade fusionfactory"
         )
         raise StoreError(msg)
+    if version == SCHEMA_VERSION:
+        return
+    foreign = sorted(present & _SINCE_4) if version < 4 else []
+    if foreign:
+        msg = f"the store has a table {foreign[0]!r} that is not its own; rename that first"
+        raise StoreError(msg)
     for step in range(version, SCHEMA_VERSION):
         for statement in MIGRATIONS[step]:
             connection.execute(sa.text(statement))
-    if version < SCHEMA_VERSION:
-        row = meta.c.key == "schema_version"
-        connection.execute(meta.update().where(row).values(value=str(SCHEMA_VERSION)))
+    _metadata.create_all(connection)
+    row = meta.c.key == "schema_version"
+    connection.execute(meta.update().where(row).values(value=str(SCHEMA_VERSION)))
 
 
 def _version(connection: sa.Connection) -> int:

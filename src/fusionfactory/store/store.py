@@ -15,6 +15,7 @@ from fusionfactory.store.schema import KEY, arms, outcomes, queries, scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from fusionfactory.store.records import OutcomeKey
@@ -61,6 +62,22 @@ class Store:
     def close(self) -> None:
         """Closes every connection; the store cannot be used any more."""
         self._database.close()
+
+    def transaction(self, *, write: bool = False) -> AbstractContextManager[sa.Connection]:
+        """One transaction on the tables of `store.schema`, for what has tables of its own there.
+
+        Args:
+            write: Take the write lock of SQLite at the beginning, and wait for it.
+
+        Raises:
+            StoreError: The database refuses. `sqlalchemy.exc.IntegrityError` passes.
+        """
+        return self._database.transaction(write=write)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """SQLite, or else PostgreSQL."""
+        return self._database.is_sqlite
 
     # Writing
 
