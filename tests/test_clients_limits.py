@@ -384,3 +384,34 @@ def test_one_limiter_serves_one_loop_after_another() -> None:
 def test_limits_that_are_none(limits: dict[str, Any], field_name: str) -> None:
     with pytest.raises(InputError, match=rf"{field_name}'?: .* expected a positive number"):
         Limiter(**limits)
+
+
+def test_a_slot_is_taken_at_once_or_not_at_all() -> None:
+    async def body() -> None:
+        clock = FakeClock()
+        limiter = Limiter(2, requests_per_minute=60, clock=clock)
+        first = limiter.take()
+        assert first is not None
+        assert limiter.take() is None, "the limit per minute is reached"
+        await clock.pass_s(1.0)
+        second = limiter.take()
+        assert second is not None
+        await clock.pass_s(1.0)
+        assert limiter.take() is None, "two are under way"
+        waiter = asyncio.create_task(limiter.acquire())
+        await turns()
+        first.release()
+        assert limiter.take() is None, "it is another one's turn"
+        (await waiter).release()
+        second.release()
+        second.overloaded(5.0)
+        assert limiter.pause_s == pytest.approx(5.0)
+        assert limiter.take() is None, "the endpoint asked for a pause"
+        await clock.pass_s(5.0)
+        assert limiter.pause_s == 0.0
+        third = limiter.take()
+        assert third is not None
+        third.release()
+        assert limiter.in_flight == 0
+
+    asyncio.run(body())

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import time
+import urllib.request
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,7 +16,27 @@ from fusionfactory.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["asked_wait_s", "check_url", "one_line", "read_key", "status_hint", "storable"]
+__all__ = [
+    "NO_QUOTA",
+    "OVERLOADED",
+    "asked_wait_s",
+    "check_url",
+    "one_line",
+    "proxy_for",
+    "read_key",
+    "status_hint",
+    "storable",
+    "worth_retrying",
+]
+
+OVERLOADED = frozenset({429, 503, 529})
+"""Statuses after which fewer calls at a time help."""
+
+NO_QUOTA = "insufficient_quota"
+"""`code` of a 429 that no waiting mends."""
+
+_RETRYABLE = frozenset({408, 409, 429})
+_SERVER_ERROR = 500
 
 _SHOWN = 300
 _SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
@@ -72,6 +93,27 @@ def storable(text: str) -> str:
 def status_hint(status: int, api_key_env: str) -> str:
     """What to look at first after a status, as a note in brackets, or nothing."""
     return f" (is ${api_key_env} set to a valid key?)" if status in {401, 403} else ""
+
+
+def worth_retrying(status: int, advice: str | None) -> bool:
+    """Whether the same call may succeed later.
+
+    Args:
+        status: Of the answer.
+        advice: Its `x-should-retry`, which overrules the status.
+    """
+    if advice in {"true", "false"}:
+        return advice == "true"
+    return status in _RETRYABLE or status >= _SERVER_ERROR
+
+
+def proxy_for(base_url: str) -> str | None:
+    """The proxy that the environment names for the URL, as urllib reads it."""
+    url = urlsplit(base_url)
+    proxies = urllib.request.getproxies()
+    if urllib.request.proxy_bypass(url.netloc):
+        return None
+    return proxies.get(url.scheme) or proxies.get("all")
 
 
 def asked_wait_s(header: Callable[[str], str | None]) -> float | None:

@@ -6,14 +6,12 @@ import asyncio
 import json
 import random
 import time
-import urllib.request
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from fusionfactory.clients.limits import LONGEST_WAIT_S, Limiter
 from fusionfactory.clients.replies import Answer, Source
-from fusionfactory.endpoints import check_url, one_line, read_key
+from fusionfactory.endpoints import check_url, one_line, proxy_for, read_key
 from fusionfactory.errors import CallError, InputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -24,12 +22,14 @@ if TYPE_CHECKING:
     from fusionfactory.clients.base import ChatReply, ChatRequest
     from fusionfactory.clients.limits import Slot
 
-__all__ = ["LARGEST_BODY", "EndpointClient"]
+__all__ = ["LARGEST_BODY", "LARGEST_REFUSAL", "EndpointClient", "content_of", "expected_tokens"]
 
 LARGEST_BODY = 32 * 2**20
 """Bytes of an answer, unpacked, at which it is given up."""
 
-_LARGEST_REFUSAL = 16_384
+LARGEST_REFUSAL = 16_384
+"""Bytes that are read of an answer that is none."""
+
 _LONGEST_BACKOFF_S = 60.0
 _CHARACTERS_PER_TOKEN = 4
 _ANSWER_TOKENS = 256
@@ -115,7 +115,7 @@ class EndpointClient:
             UnsupportedError: The client was used in another event loop.
         """
         body = _body(request)
-        tokens = _expected_tokens(request, body)
+        tokens = expected_tokens(request.params, body)
         attempt = 0
         while True:
             try:
@@ -181,7 +181,7 @@ class EndpointClient:
 
         key = read_key(self.api_key_env)
         self._source = Source(self._source.url, self.api_key_env, key)
-        self._proxy = _proxy(self.base_url)
+        self._proxy = proxy_for(self.base_url)
         authorization = {"Authorization": f"Bearer {key}"} if key else {}
         return aiohttp.ClientSession(
             # The limiter counts; a second limit would let the timeout run while calls queue.
@@ -200,7 +200,7 @@ class EndpointClient:
                 self._source.url, data=body, allow_redirects=False, proxy=self._proxy
             ) as response:
                 ok = response.status in _OK
-                content = await _content(response, LARGEST_BODY if ok else _LARGEST_REFUSAL)
+                content = await content_of(response, LARGEST_BODY if ok else LARGEST_REFUSAL)
                 latency_s = time.perf_counter() - start
                 header = response.headers.get
         except TimeoutError:
@@ -236,7 +236,7 @@ def _settle(slot: Slot, sent: int | None, received: int | None) -> None:
         slot.used(sent + received)
 
 
-async def _content(response: aiohttp.ClientResponse, most: int) -> bytes:
+async def content_of(response: aiohttp.ClientResponse, most: int) -> bytes:
     """The body; of a longer one its beginning, at least a byte more than `most`."""
     chunks, size = [], 0
     async for chunk in response.content.iter_any():
@@ -259,8 +259,9 @@ def _body(request: ChatRequest) -> bytes:
         raise InputError(msg) from None
 
 
-def _expected_tokens(request: ChatRequest, body: bytes) -> float:
-    asked = request.params.get("max_completion_tokens") or request.params.get("max_tokens")
+def expected_tokens(params: Mapping[str, Any], body: bytes) -> float:
+    """Tokens of a call and its answer before it is made, by its fields and its length."""
+    asked = params.get("max_completion_tokens") or params.get("max_tokens")
     answer = asked if isinstance(asked, int) else _ANSWER_TOKENS
     return len(body) / _CHARACTERS_PER_TOKEN + answer
 
@@ -274,12 +275,3 @@ def _checked(headers: Mapping[str, str]) -> dict[str, str]:
             msg = f"the header {name!r} or its value is not printable ASCII"
             raise InputError(msg, field="headers")
     return dict(headers)
-
-
-def _proxy(base_url: str) -> str | None:
-    """The proxy that the environment names for the URL, as urllib reads it."""
-    url = urlsplit(base_url)
-    proxies = urllib.request.getproxies()
-    if urllib.request.proxy_bypass(url.netloc):
-        return None
-    return proxies.get(url.scheme) or proxies.get("all")

@@ -100,6 +100,10 @@ class Slot:
         self.limiter.settle(tokens - self.tokens)
         self.tokens = tokens
 
+    def release(self) -> None:
+        """Lets the next one through; once, by whoever called `Limiter.acquire` or `take`."""
+        self.limiter.release()
+
 
 class Limiter:
     """Lets attempts through in the order they came, as many at a time as the endpoint bears.
@@ -152,6 +156,11 @@ class Limiter:
         """Attempts under way."""
         return self._in_flight
 
+    @property
+    def pause_s(self) -> float:
+        """Seconds until the endpoint wants to be asked again; 0 for at once."""
+        return max(self._paused_until - self._now().time(), 0.0)
+
     @asynccontextmanager
     async def slot(self, tokens: float = 0.0) -> AsyncIterator[Slot]:
         """Waits for its turn, and holds a slot for as long as the block lasts.
@@ -159,20 +168,36 @@ class Limiter:
         Args:
             tokens: What the attempt will use, as far as one can tell.
         """
+        slot = await self.acquire(tokens)
+        try:
+            yield slot
+        finally:
+            slot.release()
+
+    async def acquire(self, tokens: float = 0.0) -> Slot:
+        """Waits for its turn; the slot is held until it is released. See `slot`."""
         future: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
         self._waiting.append((future, tokens))
         self._admit()
         try:
-            slot = await future
+            return await future
         except asyncio.CancelledError:
             # The slot may have been given in the very moment of the cancellation.
             self._in_flight -= future.done() and not future.cancelled()
             self._admit()
             raise
-        try:
-            yield slot
-        finally:
-            self._in_flight -= 1
+
+    def take(self, tokens: float = 0.0) -> Slot | None:
+        """A slot without waiting, until it is released; None where one would have to wait."""
+        if self._waiting or self._in_flight >= self._limit:
+            return None
+        now = self._now().time()
+        return None if self._wait_s(now, tokens) > 0 else self._give(now, tokens)
+
+    def release(self) -> None:
+        """Takes a slot back; see `Slot.release`."""
+        self._in_flight -= 1
+        if self._waiting:
             self._admit()
 
     def grow(self, slot: Slot) -> None:
@@ -211,14 +236,18 @@ class Limiter:
                 if wait_s > 0:
                     self._wake_in(wait_s)
                     return
-                if self._requests:
-                    self._requests.take(now, 1.0)
-                if self._tokens:
-                    self._tokens.take(now, tokens)
-                future.set_result(Slot(self, self._given, tokens))
-                self._given += 1
-                self._in_flight += 1
+                future.set_result(self._give(now, tokens))
             self._waiting.popleft()
+
+    def _give(self, now: float, tokens: float) -> Slot:
+        if self._requests:
+            self._requests.take(now, 1.0)
+        if self._tokens:
+            self._tokens.take(now, tokens)
+        slot = Slot(self, self._given, tokens)
+        self._given += 1
+        self._in_flight += 1
+        return slot
 
     def _wait_s(self, now: float, tokens: float) -> float:
         return max(

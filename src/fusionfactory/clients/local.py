@@ -14,7 +14,7 @@ from fusionfactory.errors import CallError, ConfigError, MissingExtraError
 if TYPE_CHECKING:
     from fusionfactory.clients.base import ChatRequest
 
-__all__ = ["LocalClient"]
+__all__ = ["LocalClient", "server_params"]
 
 
 class LocalClient:
@@ -87,23 +87,41 @@ class LocalClient:
         return ChatReply(text, reason, *tokens, latency_s, usage)
 
     def _load(self) -> Any:  # noqa: ANN401  the package carries no types
-        try:
-            import xllamacpp
-        except ModuleNotFoundError:
-            what = f"The local model {self.path.name}"
-            raise MissingExtraError(what, "local") from None
-        if not self.path.is_file():
-            msg = "no such model file"
-            raise ConfigError(msg, file=self.path, field="gguf")
-        params = xllamacpp.CommonParams()
-        params.model.path = str(self.path)
-        params.n_ctx = self.context_tokens
-        params.n_parallel = 1
+        params = server_params(self.path, context_tokens=self.context_tokens, threads=self.threads)
         params.n_threads_http = 1
-        params.n_gpu_layers = 0
-        # By default gigabytes of old prompts are kept; the slot itself reuses the last one's start.
-        params.cache_ram_mib = 0
-        params.cpuparams.n_threads = self.threads
-        params.cpuparams_batch.n_threads = self.threads
-        params.verbosity = -1
+        import xllamacpp
+
         return xllamacpp.Server(params)
+
+
+def server_params(path: Path, *, context_tokens: int, threads: int) -> Any:  # noqa: ANN401
+    """What llama.cpp serves a model file by, one request at a time.
+
+    Args:
+        path: The `.gguf` file.
+        context_tokens: Longest prompt and answer together.
+        threads: CPU threads.
+
+    Raises:
+        ConfigError: There is no such model file.
+        MissingExtraError: The extra `local` is not installed.
+    """
+    try:
+        import xllamacpp
+    except ModuleNotFoundError:
+        what = f"The local model {path.name}"
+        raise MissingExtraError(what, "local") from None
+    if not path.is_file():
+        msg = "no such model file"
+        raise ConfigError(msg, file=path, field="gguf")
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.n_ctx = context_tokens
+    params.n_parallel = 1
+    params.n_gpu_layers = 0
+    # By default gigabytes of old prompts are kept; the slot itself reuses the last one's start.
+    params.cache_ram_mib = 0
+    params.cpuparams.n_threads = threads
+    params.cpuparams_batch.n_threads = threads
+    params.verbosity = -1
+    return params

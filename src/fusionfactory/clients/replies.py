@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fusionfactory.clients.base import ChatReply
-from fusionfactory.endpoints import asked_wait_s, one_line, status_hint, storable
+from fusionfactory.endpoints import (
+    NO_QUOTA,
+    OVERLOADED,
+    asked_wait_s,
+    one_line,
+    status_hint,
+    storable,
+    worth_retrying,
+)
 from fusionfactory.errors import CallError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Answer", "Source"]
+__all__ = ["Answer", "Source", "token_counts"]
 
-_RETRYABLE = {408, 409, 429}
-_OVERLOADED = {429, 503, 529}
-_SERVER_ERROR = 500
 _OK = range(200, 300)
-_NO_QUOTA = "insufficient_quota"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Answer:
     @property
     def is_overload(self) -> bool:
         """Whether fewer calls at a time would help."""
-        return self.status in _OVERLOADED and self._error()[0] != _NO_QUOTA
+        return self.status in OVERLOADED and self._error()[0] != NO_QUOTA
 
     def reply(self) -> ChatReply:
         """The reply in it.
@@ -74,7 +78,7 @@ class Answer:
         document = self._document()
         usage = document.get("usage")
         usage = usage if isinstance(usage, dict) else {}
-        sent, received = _tokens(usage)
+        sent, received = token_counts(usage)
         choice, text = self._choice(document)
         finish_reason = choice.get("finish_reason")
         if not text.strip():
@@ -90,15 +94,12 @@ class Answer:
 
     def _refusal(self) -> CallError:
         code, said = self._error()
-        retryable = self.status in _RETRYABLE or self.status >= _SERVER_ERROR
-        advice = self.header("x-should-retry")
-        if advice in {"true", "false"}:
-            retryable = advice == "true"
+        retryable = worth_retrying(self.status, self.header("x-should-retry"))
         hint = status_hint(self.status, self.source.api_key_env)
         return CallError(
             self._message(f"answered {self.status}{hint}", said),
             status=self.status,
-            retryable=retryable and code != _NO_QUOTA,
+            retryable=retryable and code != NO_QUOTA,
             retry_after_s=asked_wait_s(self.header),
         )
 
@@ -154,7 +155,7 @@ def _text(content: str | list[Mapping[str, Any]] | None) -> str:
     return storable(content)
 
 
-def _tokens(usage: Mapping[str, Any]) -> tuple[int | None, int | None]:
+def token_counts(usage: Mapping[str, Any]) -> tuple[int | None, int | None]:
     """Tokens sent and received; some endpoints count reasoning in the total only."""
     sent, received, total = (
         _count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
