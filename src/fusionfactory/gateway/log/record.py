@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Attempt", "CacheState", "Record", "Why"]
+__all__ = ["Attempt", "CacheState", "Record", "Why", "new_id"]
 
 Why: TypeAlias = Literal["best", "explore", "session", "fixed", "default"]
 """Why an arm was chosen: it is best by the policy; to learn; the conversation has it; the client
@@ -106,3 +108,12 @@ class Record:
     first_byte_s: float | None = None
     upstream_s: float | None = None
     cache: CacheState = "off"
+
+
+def new_id(kind: str) -> str:
+    """A fresh id such as `req_0198...`: later ones sort after earlier ones; none can be guessed.
+
+    Args:
+        kind: What it is of: `req`, `resp`, ...
+    """
+    return f"{kind}_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"

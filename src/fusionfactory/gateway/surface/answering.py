@@ -1,0 +1,228 @@
+"""From a request to its answer: who may ask, who answers, what it cost, and what is kept of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from fusionfactory.gateway.log.record import Record
+from fusionfactory.gateway.refusal import Refusal
+from fusionfactory.gateway.surface.relay import Relay
+from fusionfactory.gateway.surface.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fusionfactory.gateway.access.client import Client
+    from fusionfactory.gateway.parts import Answer
+    from fusionfactory.gateway.routing.ask import Routed
+    from fusionfactory.gateway.surface.exchange import Exchange
+    from fusionfactory.gateway.surface.form import Request
+
+__all__ = ["Reader", "answer"]
+
+Reader: TypeAlias = "Callable[[Exchange, dict[str, Any], int, Client], Request]"
+"""Reads a body of so many bytes from a client."""
+
+_LEFT = 499
+
+
+async def answer(exchange: Exchange, read: Reader) -> None:
+    """Answers a request, and keeps a record of it.
+
+    Args:
+        exchange: The request.
+        read: Reads its body.
+
+    Raises:
+        Refusal: It gets no answer.
+    """
+    gateway = exchange.gateway
+    client = gateway.access.authorise(exchange.headers)
+    gateway.journal.check()
+    body, size = await exchange.read_object()
+    request = read(exchange, body, size, client)
+    for name, value in gateway.access.admit(client, request.ask.input_tokens).items():
+        exchange.notes.append((name.encode(), value.encode()))
+    await _Answering(exchange, request, client).run()
+
+
+class _Answering:
+    """One request that was let in."""
+
+    def __init__(self, exchange: Exchange, request: Request, client: Client) -> None:
+        self._exchange, self._request, self._client = exchange, request, client
+        self._gateway = exchange.gateway
+        self._answer: Answer | None = None
+        self._tally = Tally()
+        self._is_over = False
+        ask = request.ask
+        self._record = Record(
+            exchange.id,
+            exchange.at,
+            api=request.api,
+            asked=ask.model,
+            key=client.key,
+            session=ask.session,
+            stream=request.is_stream,
+            text=ask.text,
+            messages=request.messages,
+        )
+
+    async def run(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  coroutines run in tasks
+        watch = asyncio.get_running_loop().create_task(self._watch(task))
+        try:
+            await self._run()
+        except asyncio.CancelledError:
+            self._note(_LEFT, "the client left before the end of the answer")
+            if self._exchange.gone:
+                task.uncancel()
+            await self._finish()
+            if not self._exchange.gone:
+                raise
+        except Refusal as refusal:
+            self._note(refusal.status, refusal.message)
+            await self._finish()
+            raise
+        finally:
+            watch.cancel()
+            if not self._is_over:
+                self._note(500, "the gateway failed")
+                await self._finish()
+            if self._answer is not None:
+                await self._answer.close()
+
+    async def _watch(self, task: asyncio.Task[Any]) -> None:
+        await self._exchange.left()
+        if not self._is_over:
+            task.cancel()
+
+    async def _run(self) -> None:
+        request, record = self._request, self._record
+        key = None if request.is_stream else self._cache_key()
+        if key is not None and await self._reply_again(key):
+            return
+        routed = await self._gateway.decider.decide(request.ask)
+        self._decided(routed)
+        waited = time.perf_counter()
+        try:
+            self._answer = await self._gateway.upstreams.open(
+                request.body,
+                routed.arms,
+                self._gateway.prompts,
+                record,
+                ask=request.ask,
+                path=request.path,
+                deadline=self._gateway.settings.upstream.deadline_s,
+            )
+        except Refusal as refusal:
+            # Whatever may be tried again was.
+            headers = {**refusal.headers, "x-should-retry": "false"}
+            raise replace(refusal, headers=headers) from None
+        finally:
+            record.upstream_s = time.perf_counter() - waited
+        record.arm = self._answer.target.name
+        self._exchange.note("arm", record.arm)
+        self._estimated(record.arm)
+        if self._answer.body is None:
+            await self._stream(self._answer)
+        else:
+            await self._whole(self._answer, self._answer.body, key)
+
+    def _cache_key(self) -> str | None:
+        request = self._request
+        return self._gateway.cache.key(self._client.key, request.path, request.body)
+
+    async def _reply_again(self, key: str) -> bool:
+        """Answers from the cache, where it can."""
+        self._record.cache = "miss"
+        kept = self._gateway.cache.get(key)
+        if kept is None:
+            return False
+        record = self._record
+        record.cache, record.cost_usd, record.status = "hit", 0.0, 200
+        record.arm = str(kept["model"])
+        self._tally.add(kept)
+        self._exchange.note("arm", record.arm)
+        self._exchange.note("cache", "hit")
+        document = self._request.form.whole(kept, record.arm)
+        await self._finish()
+        await self._exchange.reply(document)
+        return True
+
+    def _decided(self, routed: Routed) -> None:
+        record, note = self._record, self._exchange.note
+        record.policy, record.router, record.why = routed.policy, routed.router, routed.why
+        record.chosen = routed.arms[0]
+        record.propensity, record.propensities = routed.propensity, routed.propensities
+        record.estimates, record.excluded = routed.estimates, routed.excluded
+        record.shadow = routed.shadow
+        note("decision", record.id)
+        note("router", routed.router)
+        note("policy", routed.policy)
+        note("why", routed.why)
+
+    def _estimated(self, arm: str) -> None:
+        quality, cost = self._record.estimates.get(arm, (None, None))
+        self._exchange.note("expected-quality", quality)
+        self._exchange.note("expected-cost-usd", cost)
+
+    async def _whole(self, answer: Answer, body: dict[str, Any], key: str | None) -> None:
+        record = self._record
+        self._tally.add_usage(body)
+        self._tally.add(body)
+        record.status = 200
+        document = self._request.form.whole(body, answer.target.name)
+        if key is not None:
+            self._gateway.cache.put(key, body)
+        await self._finish()
+        self._exchange.note("cost-usd", record.cost_usd)
+        await self._exchange.reply(document)
+
+    async def _stream(self, answer: Answer) -> None:
+        record = self._record
+        record.status = 200
+        rendering = self._request.form.stream(answer.target.name)
+        try:
+            await Relay(self._exchange, answer, rendering, self._tally, record).run()
+        except Refusal as broken:
+            self._note(200, broken.message)
+            await self._finish()
+            await self._exchange.end(rendering.fail(broken.body()["error"]))
+            return
+        await self._finish()
+        await self._exchange.end(rendering.end())
+
+    def _note(self, status: int, error: str) -> None:
+        if self._is_over:
+            return
+        record = self._record
+        record.status, record.error = status, error
+        for attempt in record.attempts:
+            if attempt.arm == record.arm and attempt.error is None:
+                attempt.error = error
+
+    async def _finish(self) -> None:
+        """Writes the record, once; what comes after it is but the end of the answer."""
+        if self._is_over:
+            return
+        self._is_over = True
+        record = self._record
+        if self._answer is not None:
+            self._tally.fill(record, self._answer.target)
+        record.latency_s = self._exchange.elapsed_s
+        if record.first_byte_s is None and record.error is None:
+            record.first_byte_s = record.latency_s
+        paid = record.cost_usd if self._answer is not None else 0.0
+        used = None
+        if record.input_tokens is not None and record.output_tokens is not None:
+            used = record.input_tokens + record.output_tokens
+        self._gateway.access.settle(
+            self._client, used, paid, admitted=self._request.ask.input_tokens
+        )
+        self._gateway.metrics.observe(record)
+        await self._gateway.journal.write(record)
