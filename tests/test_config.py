@@ -17,6 +17,7 @@ from fusionfactory.config import Config, DistillSection, ThinkSection, read_conf
 from fusionfactory.errors import ConfigError
 from fusionfactory.evaluation import DEFAULT_SCENARIOS
 from fusionfactory.routers import BASE_ROUTERS, PAPER
+from fusionfactory.serve_settings import ServeSection
 from fusionfactory.settings_template import TEMPLATE
 from fusionfactory.testing import make_table
 from fusionfactory.thoughts.search.indexing import DEFAULT_ENCODER
@@ -145,6 +146,9 @@ def test_the_template_states_the_defaults() -> None:
         verb: {k: tuple(v) if isinstance(v, list) else v for k, v in section.items()}
         for verb, section in settings.items()
     }
+    serve = ServeSection.model_validate(expected.pop("serve"))
+    assert serve == ServeSection()
+    expected["serve"] = serve.options()
     think = expected["think"]
     think["bank"] = Path(think["bank"])
     expected["think"] = {
@@ -156,7 +160,7 @@ def test_the_template_states_the_defaults() -> None:
             "evaluate": ("bank",),
         }.items()
     }
-    for section in ("collect", "score", "judge"):
+    for section in ("collect", "score", "judge", "serve"):
         expected.setdefault(section, {})["store"] = store
     for section in ("build", "evaluate"):
         expected["think"][section]["store"] = store
@@ -215,10 +219,21 @@ def test_every_setting_is_an_option_and_stands_in_the_template() -> None:
             if isinstance(section, ThinkSection):
                 options = [_defaults(sub_verb, "think").keys() for sub_verb in THINK_VERBS]
                 assert names.keys() <= set().union(*options)
+            elif isinstance(section, ServeSection):
+                assert section.options().keys() <= _defaults(verb).keys()
             elif not isinstance(section, DistillSection):
                 assert names.keys() <= _defaults(verb).keys()
-            for name in names:
-                assert f"\n{name} = " in TEMPLATE or f"\n# {name} = " in TEMPLATE
+            _assert_in_template(verb, section)
+
+
+def _assert_in_template(heading: str, section: BaseModel) -> None:
+    _, _, text = TEMPLATE.partition(f"\n[{heading}]\n")
+    text = "\n" + text.partition("\n[")[0]
+    for name, value in section:
+        if isinstance(value, BaseModel):
+            _assert_in_template(f"{heading}.{name}", value)
+        else:
+            assert f"\n{name} = " in text or f"\n# {name} = " in text, f"{heading}.{name}"
 
 
 def test_the_examples_of_the_template_are_settings() -> None:

@@ -28,7 +28,7 @@ __all__ = [
 
 CONFIG_NAME = "fusionfactory.toml"
 
-_STORE_VERBS = ("collect", "score", "judge")
+_STORE_VERBS = ("collect", "score", "judge", "serve")
 _GROUPED_STORE_VERBS = (
     ("think", "build"), ("think", "evaluate"), ("distill", "select"), ("distill", "evaluate"),
 )  # fmt: skip
@@ -259,6 +259,7 @@ class Config(_Section):
         options = {name: section.model_dump(exclude_none=True) for name, section in verbs.items()}
         options["think"] = self.think.options()
         options["distill"] = self.distill.options()
+        options["serve"] = self.serve.options()
         if self.store is not None:
             grouped = [options[group][verb] for group, verb in _GROUPED_STORE_VERBS]
             for section in [options.setdefault(verb, {}) for verb in _STORE_VERBS] + grouped:

@@ -17,6 +17,7 @@ FusionFactoryError
 ├── EncoderError             an encoder or its endpoint failed
 ├── CallError                one call of an LLM failed (the collector records it as an outcome)
 ├── PackageError             a package that carries questions or weights cannot be fetched
+├── GatewayError             a process of the gateway cannot start
 ├── SandboxError             code cannot be isolated here, so it is not run
 └── StoreError               the store cannot be read or written
 """
@@ -35,6 +36,7 @@ __all__ = [
     "EncoderError",
     "FormatError",
     "FusionFactoryError",
+    "GatewayError",
     "InputError",
     "MissingExtraError",
     "NotFittedError",
@@ -182,6 +184,10 @@ class CallError(FusionFactoryError):
 
 class PackageError(FusionFactoryError):
     """A package that carries questions or weights cannot be fetched, or is not the expected one."""
+
+
+class GatewayError(FusionFactoryError):
+    """A process of the gateway cannot start."""
 
 
 class SandboxError(FusionFactoryError):

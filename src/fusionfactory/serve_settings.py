@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -20,6 +20,7 @@ __all__ = [
 ]
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_OPTIONS = frozenset({"host", "port", "workers", "state"})
 
 
 class _Section(BaseModel):
@@ -210,3 +211,7 @@ class ServeSection(_Section):
     def needs_keys(self) -> bool:
         """Whether a request without a client key is refused."""
         return self.keys == "required" or (self.keys == "auto" and self.host not in LOOPBACK)
+
+    def options(self) -> dict[str, Any]:
+        """Those that are options of `fusionfactory serve`, too."""
+        return self.model_dump(include=set(_OPTIONS))

@@ -125,4 +125,97 @@ holdout = 0.2
 # A trade-off as above. Unless it is set, a router that was fitted under one policy decides by that,
 # any other by performance.
 # policy = "balance"
+
+[serve]
+# The gateway: an OpenAI-compatible endpoint whose model `auto` is whichever arm fits best. Who
+# answers are the models above with their strategies; what is kept goes into the store.
+host = "127.0.0.1"
+port = 8377
+# Processes that answer; one per core is enough.
+workers = 1
+# Folder of router versions, journals and client keys.
+state = "gateway"
+# Whether clients need a key: required, off, or auto (unless the host is loopback).
+keys = "auto"
+max_body_bytes = 20971520
+# Requests at a time per worker; more get 503.
+max_concurrency = 1000
+# Seconds that requests under way get when a worker stops.
+drain_s = 30.0
+# Structured log on standard error: debug, info (a line per request), warning or error; prompts and
+# answers are shown only if that is allowed.
+log_level = "info"
+log_prompts = false
+# Whether / serves the dashboard.
+dashboard = true
+
+[serve.routing]
+# The trade-offs, as above, behind the names auto, auto:cheap, auto:balanced and auto:best.
+auto = "balance"
+cheap = "cost"
+balanced = "balance"
+best = "performance"
+# Answers where the router cannot [the cheapest arm that can].
+# default_arm = "gpt-4o-mini"
+# Expected quality by which another arm must be better before a conversation leaves its own.
+switch_cost = 0.05
+session_ttl_s = 3600.0
+# Seconds after which the default arm answers instead of the router's choice.
+decide_within_s = 1.0
+# Folder of `think evaluate --gates`, for models with the strategy `gated`.
+# gates = "gates"
+
+[serve.upstream]
+# Seconds to connect, to the first byte, between two pieces of a stream, of a whole request.
+connect_s = 5.0
+first_byte_s = 60.0
+idle_s = 60.0
+deadline_s = 600.0
+# Calls at most before the first byte, of all arms together.
+attempts = 4
+# Failures in a row after which an endpoint's model is left alone, and for how many seconds.
+breaker_failures = 5
+breaker_open_s = 10.0
+# Seconds without a first byte after which the next arm is asked as well [never].
+# hedge_after_s = 2.0
+
+[serve.log]
+# full keeps prompts and answers, hash their SHA-256 alone, none neither.
+texts = "full"
+# What these regular expressions match is replaced before it is kept.
+redact = []
+# Older requests are deleted [kept].
+# retention_days = 90.0
+# Records that may wait to be written; then shed (answer without a record) or refuse (503).
+queue = 10000
+when_full = "shed"
+# Seconds for which an answer's end waits until its record is written.
+wait_s = 0.25
+
+[serve.exploration]
+# none, epsilon (any arm with probability `share`) or thompson (as often as an arm may be best).
+method = "none"
+share = 0.05
+# What such choices may cost per day beyond the best arm's [any amount].
+# usd_per_day = 1.0
+
+[serve.judge]
+# Who grades a sample of the answers: a model from above [nobody].
+# model = "gpt-4o"
+share = 0.05
+# usd_per_day = 1.0
+
+[serve.alarms]
+# Latest decisions looked at; the share of one arm, the normalised entropy of the shares, the gap of
+# expected and observed quality, and the shift of the questions (PSI) that raise an alarm.
+window = 1000
+top_share = 0.97
+entropy = 0.1
+calibration = 0.1
+psi = 0.25
+
+[serve.cache]
+# Answers kept per worker for requests that are equal to the last character [0: none], and how long.
+entries = 0
+ttl_s = 300.0
 """

@@ -28,6 +28,7 @@ _VERBS = {
     "fit": "Fit one router and save it.",
     "test": "Test a saved router on held-out outcomes.",
     "route": "Decide which arm answers a query.",
+    "serve": "Serve an endpoint that routes, logs and learns.",
     "report": "Turn an evaluation into an HTML or Markdown report.",
 }
 _INTERRUPTED = 130

@@ -1,0 +1,113 @@
+"""From `fusionfactory serve` to processes that answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fusionfactory.errors import ConfigError
+from fusionfactory.gateway.access.keys import KeyFile
+from fusionfactory.gateway.fleet import Fleet
+from fusionfactory.gateway.learning.versions import Versions
+from fusionfactory.gateway.operations.listener import bind, url_of
+from fusionfactory.gateway.operations.logs import emit, log_to
+from fusionfactory.gateway.operations.supervisor import Supervisor
+from fusionfactory.routers import load_router
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from fusionfactory.config import Config
+    from fusionfactory.gateway.operations.source import Source
+
+__all__ = ["Started", "serve"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """What runs.
+
+    Attributes:
+        url: Base URL of the API.
+        arms: Names of those that can answer.
+        router: Version that decides; None where none does.
+        needs_keys: Whether clients need a key.
+        passed_over: Whether there was a router already, so that the given one was not registered.
+    """
+
+    url: str
+    arms: tuple[str, ...]
+    router: str | None
+    needs_keys: bool
+    passed_over: bool
+
+
+def serve(
+    source: Source,
+    router: Path | None,
+    started: Callable[[Started], None],
+    *,
+    network: bool = False,
+) -> None:
+    """Serves until a signal ends it.
+
+    Args:
+        source: Of the settings.
+        router: A saved router that becomes the first version where there is none.
+        started: Told once requests are answered.
+        network: Whether that router's encoder may send texts to the endpoint that it names.
+
+    Raises:
+        ConfigError: The settings are wrong, or the host is not loopback and there is no key.
+        RouterFileError: The router cannot be used.
+        GatewayError: A process cannot start.
+    """
+    config = source.read()
+    settings = config.serve
+    log_to(emit, settings.log_level, prompts=settings.log_prompts)
+    fleet = Fleet(config)
+    _check_keys(config)
+    versions = Versions(settings.state)
+    passed_over = router is not None and versions.current is not None
+    if router is not None and not passed_over:
+        _register(versions, router, fleet, network=network)
+    with bind(settings.host, settings.port) as bound:
+
+        def tell() -> None:
+            current, arms = versions.current, tuple(fleet.targets)
+            url = url_of(bound)
+            started(Started(url, arms, current, settings.needs_keys, passed_over))
+
+        asyncio.run(Supervisor(source, config, bound, tell).run())
+
+
+def _check_keys(config: Config) -> None:
+    """Lets nobody listen to the world whom nobody could ask, or everybody."""
+    if not config.serve.needs_keys:
+        return
+    now = time.time()
+    if not any(
+        key.revoked is None and (key.expires is None or key.expires.timestamp() > now)
+        for key in KeyFile(config.serve.state).read()
+    ):
+        msg = (
+            f"clients need a key at {config.serve.host!r}, and there is none: make one by "
+            '`fusionfactory keys add NAME`, or write keys = "off" under [serve] to let anyone in '
+            "who reaches this address"
+        )
+        raise ConfigError(msg, field="serve.keys")
+
+
+def _register(versions: Versions, path: Path, fleet: Fleet, *, network: bool) -> None:
+    router = load_router(path, network=network)
+    arms = [arm.name for arm in router.arms_]
+    if not any(arm in fleet for arm in arms):
+        msg = (
+            f"the router knows none of the arms of the settings: it knows {', '.join(arms)}; they "
+            f"have {', '.join(fleet.targets)}"
+        )
+        raise ConfigError(msg, file=path, field="models")
+    versions.promote(versions.add(router, {"from": str(path)}))
