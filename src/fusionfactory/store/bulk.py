@@ -117,7 +117,11 @@ def _raw_errors(connection: sa.Connection) -> type[Exception]:
 
 
 def read_table(
-    connection: sa.Connection, *, sample: int | None, responses: bool
+    connection: sa.Connection,
+    *,
+    sample: int | None,
+    responses: bool,
+    among: sa.Select[tuple[int]] | None = None,
 ) -> OutcomeTable | None:
     """The table of all outcomes, read in chunks of columns; None if there are none.
 
@@ -125,8 +129,11 @@ def read_table(
         connection: In a transaction.
         sample: The sample to read, or None for means over samples.
         responses: Read the responses too: of the lowest sample.
+        among: Selects the numbers of the queries to read; None for all.
     """
     some = outcomes.c.sample == sample if sample is not None else sa.true()
+    if among is not None:
+        some &= outcomes.c.query_no.in_(among)
     query_nos = _distinct(connection, outcomes.c.query_no, some)
     arm_nos = _distinct(connection, outcomes.c.arm_no, some)
     if not len(query_nos):
@@ -153,7 +160,7 @@ def read_table(
     if texts is not None and not (texts != None).any():  # noqa: E711  elementwise on objects
         texts = None
     return OutcomeTable(
-        queries=_read_queries(connection, query_nos),
+        queries=_read_queries(connection, query_nos, among),
         arms=_read_arms(connection, arm_nos),
         responses=texts,
         cost_basis="missing" if np.isnan(cells["cost_usd"]).all() else "measured",
@@ -200,9 +207,12 @@ def _keep_lowest(
     lowest.ravel()[flat[better]] = samples[better]
 
 
-def _read_queries(connection: sa.Connection, numbers: IntArray) -> pl.DataFrame:
+def _read_queries(
+    connection: sa.Connection, numbers: IntArray, among: sa.Select[tuple[int]] | None
+) -> pl.DataFrame:
     columns = [queries.c[name] for name in ("no", "id", "text", *QUERY_COLUMNS[2:])]
-    rows = connection.execute(sa.select(*columns).order_by(queries.c.no)).all()
+    some = sa.true() if among is None else queries.c.no.in_(among)
+    rows = connection.execute(sa.select(*columns).where(some).order_by(queries.c.no)).all()
     schema = {"no": pl.Int64, **dict.fromkeys(QUERY_COLUMNS, pl.String)}
     frame = pl.DataFrame([tuple(row) for row in rows], schema=schema, orient="row")
     return frame.filter(pl.col("no").is_in(numbers.tolist())).drop("no")
