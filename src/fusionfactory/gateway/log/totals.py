@@ -54,8 +54,9 @@ def read_summary(connection: sa.Connection, since: float) -> dict[str, Any]:
         `requests`; `errors` (answered with an error, or broken off); `cost_usd` (as far as known)
         and `unpriced`, the answers of unknown cost; `input_tokens`, `output_tokens`, `tokens`;
         `latency_p50, _p95, _p99` and `first_byte_p50` in seconds, within 1 %; `by_why` and
-        `by_router`, requests of each; `shed`, requests without a record; `saved_usd`, see
-        `_saved_usd`; and `arms`, by name: `requests, share, errors, cost_usd, latency_p50`, and
+        `by_router`, requests of each; `shed`, requests without a record; `best_single`
+        and `saved_usd`, see `_against_single`; and `arms`, by name: `requests, share, errors,
+        cost_usd, unpriced, latency_p50`, and
         `quality` with `ci95` over `judged` answers. Quality is the `performance` of an answer, or
         else what a judge said; the interval is Wilson's.
     """
@@ -73,6 +74,7 @@ def read_summary(connection: sa.Connection, since: float) -> dict[str, Any]:
     names = {row[0]: row[1] for row in connection.execute(sa.select(arms.c.no, arms.c.name))}
     judged = _judged(connection, since)
     p50, p95, p99 = quantiles(everything.latency.items(), (0.5, 0.95, 0.99))
+    single, saved_usd = _against_single(connection, since)
     answered = sum(tally.requests for tally in by_arm.values())
     return {
         "requests": everything.requests,
@@ -92,6 +94,7 @@ def read_summary(connection: sa.Connection, since: float) -> dict[str, Any]:
                 "share": tally.requests / answered,
                 "errors": tally.errors,
                 "cost_usd": tally.cost_usd,
+                "unpriced": tally.unpriced,
                 "latency_p50": quantiles(tally.latency.items(), (0.5,))[0],
                 **judged.get(number, {"quality": None, "judged": 0, "ci95": None}),
             }
@@ -100,14 +103,19 @@ def read_summary(connection: sa.Connection, since: float) -> dict[str, Any]:
         "by_why": dict(by_why),
         "by_router": _by_version(connection, by_router),
         "shed": _shed(connection, since),
-        "saved_usd": _saved_usd(connection, since),
+        "best_single": single,
+        "saved_usd": saved_usd,
     }
 
 
 def read_series(
     connection: sa.Connection, since: float, buckets: int, until: float | None
 ) -> list[dict[str, Any]]:
-    """`at, requests, errors, cost_usd, latency_p50` of `buckets` spans from `since` to `until`."""
+    """Of `buckets` equal spans from `since` to `until`, those without a request too.
+
+    Returns:
+        `at, requests, errors, cost_usd, latency_p50, latency_p95` of each.
+    """
     until = time.time() if until is None else until
     width = max(until - since, 1e-3) / buckets
     place: sa.ColumnElement[Any] = (requests.c.at - since) / width
@@ -118,6 +126,7 @@ def read_series(
     some = (requests.c.at >= since) & (requests.c.at < until)
     select = sa.select(*groups, *_sums()).where(some).group_by(*groups)
     tallies = [_Tally() for _ in range(buckets)]
+    names = ("latency_p50", "latency_p95")
     for row in connection.execute(select).mappings():
         tallies[min(row["bucket"], buckets - 1)].add(row)
     return [
@@ -126,7 +135,7 @@ def read_series(
             "requests": tally.requests,
             "errors": tally.errors,
             "cost_usd": tally.cost_usd,
-            "latency_p50": quantiles(tally.latency.items(), (0.5,))[0],
+            **dict(zip(names, quantiles(tally.latency.items(), (0.5, 0.95)), strict=True)),
         }
         for number, tally in enumerate(tallies)
     ]
@@ -209,8 +218,8 @@ def _shed(connection: sa.Connection, since: float) -> int:
     return int(connection.execute(select).scalar() or 0)
 
 
-def _saved_usd(connection: sa.Connection, since: float) -> float | None:
-    """What the best single arm would have cost, less what was paid; None when unknown.
+def _against_single(connection: sa.Connection, since: float) -> tuple[str | None, float | None]:
+    """The best single arm, and what it would have cost, less what was paid; None when unknown.
 
     The best arm is the one of the highest mean estimated quality. Both costs are over the requests
     that a router estimated and whose cost is known: its estimates of up to 20,000 of them, evenly
@@ -244,6 +253,7 @@ def _saved_usd(connection: sa.Connection, since: float) -> float | None:
             sums[name] += [mine.sum(), *totals]
     means = {name: row[1:] / row[0] for name, row in sums.items() if row[0]}
     if not means:
-        return None
-    _, cost, paid = max(means.values(), key=lambda row: float(row[0]))
-    return float(cost - paid) * count
+        return None, None
+    single = max(means, key=lambda name: float(means[name][0]))
+    _, cost, paid = means[single]
+    return single, float(cost - paid) * count

@@ -103,6 +103,8 @@ class Traffic:
         before: float | None = None,
         arm: str | None = None,
         key: str | None = None,
+        *,
+        failed_since: float | None = None,
     ) -> list[dict[str, Any]]:
         """The latest requests, newest first: the numbers and names of `decision`, no long texts.
 
@@ -113,6 +115,7 @@ class Traffic:
             before: Only those that came before this time, in Unix seconds: for the next page.
             arm: Only those that this arm answered.
             key: Only those of this client key.
+            failed_since: Only those that failed, since this time.
         """
         preview = sa.func.substr(queries.c.text, 1, _PREVIEW).label("text")
         select = sa.select(*_COLUMNS, preview).select_from(_JOINED)
@@ -120,6 +123,8 @@ class Traffic:
             select = select.where(requests.c.at < before)
         if key is not None:
             select = select.where(requests.c.key == key)
+        if failed_since is not None:
+            select = select.where(requests.c.at >= failed_since, requests.c.failed == 1)
         if arm is not None:
             number = sa.select(arms.c.no).where(arms.c.name == arm).scalar_subquery()
             select = select.where(requests.c.arm_no == number)
@@ -135,7 +140,7 @@ class Traffic:
     def series(
         self, since: float, buckets: int, until: float | None = None
     ) -> list[dict[str, Any]]:
-        """`at, requests, errors, cost_usd, latency_p50` of equal spans of time, empty ones too.
+        """`at, requests, errors, cost_usd, latency_p50, latency_p95` of equal spans of time.
 
         Args:
             since: Unix seconds at which the first begins.
