@@ -236,10 +236,20 @@ def _settle(slot: Slot, sent: int | None, received: int | None) -> None:
         slot.used(sent + received)
 
 
-async def content_of(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """The body; of a longer one its beginning, at least a byte more than `most`."""
+async def content_of(
+    response: aiohttp.ClientResponse, most: int, on_piece: Callable[[], object] | None = None
+) -> bytes:
+    """The body; of a longer one its beginning, at least a byte more than `most`.
+
+    Args:
+        response: What to read.
+        most: Bytes that are wanted.
+        on_piece: Called with every piece that comes.
+    """
     chunks, size = [], 0
     async for chunk in response.content.iter_any():
+        if on_piece is not None:
+            on_piece()
         chunks.append(chunk)
         size += len(chunk)
         if size > most:

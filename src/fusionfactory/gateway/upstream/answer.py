@@ -1,0 +1,180 @@
+"""An answer that was begun: whole, or a stream that goes on until it ends, breaks or is dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Self
+
+import aiohttp
+
+from fusionfactory.clients.replies import token_counts
+from fusionfactory.gateway.refusal import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from fusionfactory.clients.limits import Slot
+    from fusionfactory.gateway.fleet import Target
+    from fusionfactory.gateway.log.record import Attempt
+    from fusionfactory.gateway.upstream.attempt import Call, Reply
+    from fusionfactory.gateway.upstream.lane import Lane
+
+__all__ = ["LARGEST_STREAM", "Answer"]
+
+LARGEST_STREAM = 256 * 2**20
+"""Bytes of a stream at which it is given up."""
+
+_DONE = b"[DONE]"
+_END = len(_DONE) + 8
+_BAD, _LATE = 502, 504
+_DRAIN_S = 1.0
+
+
+class Answer:
+    """What an endpoint answers. Whoever gets one closes it.
+
+    Args:
+        lane: Who answers.
+        slot: The call's leave, until the answer has ended.
+        call: What was asked.
+        reply: What came so far.
+        attempt: The record of the call; gets its latency, and the error of a stream that breaks.
+        begun: `time.perf_counter()` when the call was begun.
+
+    Attributes:
+        attempt: See above.
+        body: The whole answer; None of a stream.
+    """
+
+    def __init__(
+        self, lane: Lane, slot: Slot, call: Call, reply: Reply, attempt: Attempt, begun: float
+    ) -> None:
+        self.attempt, self.body = attempt, reply.body
+        self._lane, self._slot, self._call = lane, slot, call
+        self._response, self._begin, self._begun = reply.response, reply.begin, begun
+        self._last, self._size = reply.begin, len(reply.begin)
+        self._open = True
+        lane.breaker.answered()
+        if reply.body is not None:
+            self._end()
+
+    @property
+    def target(self) -> Target:
+        """Who answers."""
+        return self._lane.target
+
+    @property
+    def arm(self) -> str:
+        """The arm's name."""
+        return self._lane.target.name
+
+    @property
+    def status(self) -> int:
+        """The endpoint's HTTP status."""
+        return self._response.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The endpoint's headers, by names in any case."""
+        return self._response.headers
+
+    @property
+    def events(self) -> AsyncIterator[bytes]:
+        """The stream, in pieces as they come; once. Ends with a `Refusal` where it breaks."""
+        return self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next piece.
+
+        Raises:
+            StopAsyncIteration: The stream has ended.
+            Refusal: It broke, fell silent, or is too long.
+        """
+        if self._begin:
+            piece, self._begin = self._begin, b""
+            return piece
+        if not self._open:
+            raise StopAsyncIteration
+        piece = await self._next()
+        if not piece:
+            self._end()
+            raise StopAsyncIteration
+        self._size += len(piece)
+        if self._size > LARGEST_STREAM:
+            what = f"sent a stream of more than {LARGEST_STREAM >> 20} MiB"
+            raise self._broke(what, _BAD)
+        # What ends a stream well may be cut in two.
+        self._last = piece if len(piece) > _END else self._last[-_END:] + piece
+        return piece
+
+    async def close(self) -> None:
+        """Gives the connection back, or cuts it where the answer has not ended."""
+        if not self._open:
+            return
+        if self._last.rstrip().endswith(_DONE):
+            # The body's own end may be on its way still; a cut costs the next call a handshake.
+            self._end(release=False)
+            self._lane.pool.later(self._drain())
+        else:
+            self.drop("the caller went away")
+
+    def drop(self, why: str) -> None:
+        """Nobody wants it any more: cuts the connection. The endpoint is not to blame."""
+        if self._open:
+            self._finish(why)
+            self._response.close()
+        elif self.body is not None:
+            usage = self.body.get("usage")
+            usage = usage if isinstance(usage, dict) else {}
+            self.attempt.error = why
+            self.attempt.cost_usd = self.target.price.usd(*token_counts(usage), usage)
+
+    async def _next(self) -> bytes:
+        loop, call = asyncio.get_running_loop(), self._call
+        until = min(loop.time() + call.idle_s, call.deadline)
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._response.content.readany()
+        except TimeoutError:
+            what = f"was silent for {call.idle_s:g} s in the middle of its stream"
+            if loop.time() >= call.deadline:
+                what = "did not end its stream before the request's deadline"
+            failure = self._broke(what, _LATE)
+        except (aiohttp.ClientError, OSError) as error:
+            failure = self._broke(f"broke off its stream: {type(error).__name__}: {error}", _BAD)
+        # Outside the handler: aiohttp's errors hold the request with its key.
+        raise failure
+
+    def _broke(self, what: str, told: int) -> Refusal:
+        message = self._lane.pool.place.says(what)
+        self._lane.breaker.failed(message)
+        self._finish(message)
+        self._response.close()
+        return Refusal(told, message, "upstream_stream_broken")
+
+    def _end(self, *, release: bool = True) -> None:
+        self._lane.breaker.succeeded()
+        self._slot.succeeded()
+        self._finish(None)
+        if release:
+            self._response.release()
+
+    def _finish(self, error: str | None) -> None:
+        self._open = False
+        self._slot.release()
+        self.attempt.latency_s = time.perf_counter() - self._begun
+        self.attempt.error = self.attempt.error or error
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                while await self._response.content.readany():
+                    pass
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            self._response.close()
+        finally:
+            self._response.release()
