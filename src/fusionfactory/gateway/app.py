@@ -10,14 +10,20 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
+from fusionfactory.gateway.dashboard.routes import routes as dashboard_routes
 from fusionfactory.gateway.log.record import new_id
 from fusionfactory.gateway.refusal import Refusal
 from fusionfactory.gateway.surface.chat import chat
+from fusionfactory.gateway.surface.completions import completions
+from fusionfactory.gateway.surface.embeddings import embeddings
 from fusionfactory.gateway.surface.endpoint import Endpoint
 from fusionfactory.gateway.surface.models import list_models, retrieve_model
+from fusionfactory.gateway.surface.openapi import openapi
+from fusionfactory.gateway.surface.responses import responses
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.routing import BaseRoute
     from starlette.types import Receive, Scope, Send
 
     from fusionfactory.gateway.gateway import Gateway
@@ -27,8 +33,12 @@ __all__ = ["make_app"]
 _NOT_FOUND = 404
 _POST = {
     "/v1/chat/completions": Endpoint(chat),
+    "/v1/completions": Endpoint(completions),
+    "/v1/embeddings": Endpoint(embeddings),
+    "/v1/responses": Endpoint(responses),
 }
 _GET = {
+    "/openapi.json": Endpoint(openapi),
     "/v1/models": Endpoint(list_models),
     "/v1/models/{id:path}": Endpoint(retrieve_model),
 }
@@ -40,8 +50,10 @@ def make_app(gateway: Gateway) -> Starlette:
     Args:
         gateway: What answers requests that come from now on.
     """
-    routes = [Route(path, answer, methods=["POST"]) for path, answer in _POST.items()]
+    routes: list[BaseRoute] = []
+    routes += [Route(path, answer, methods=["POST"]) for path, answer in _POST.items()]
     routes += [Route(path, answer, methods=["GET"]) for path, answer in _GET.items()]
+    routes += dashboard_routes(dashboard=gateway.settings.dashboard)
     app = _App(routes=routes, exception_handlers={HTTPException: _refuse})
     app.state.gateway = gateway
     return app

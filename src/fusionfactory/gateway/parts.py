@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from fusionfactory.gateway.fleet import Target
-    from fusionfactory.gateway.log.record import Record
+    from fusionfactory.gateway.log.record import Attempt, Record
     from fusionfactory.gateway.routing.ask import Ask
 
 __all__ = [
@@ -59,6 +59,11 @@ class Answer(Protocol):
     @property
     def target(self) -> Target:
         """Who answers."""
+        ...
+
+    @property
+    def attempt(self) -> Attempt:
+        """The call that is answered, among those of the record."""
         ...
 
     @property

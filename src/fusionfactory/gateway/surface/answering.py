@@ -93,8 +93,6 @@ class _Answering:
             if not self._is_over:
                 self._note(500, "the gateway failed")
                 await self._finish()
-            if self._answer is not None:
-                await self._answer.close()
 
     async def _watch(self, task: asyncio.Task[Any]) -> None:
         await self._exchange.left()
@@ -106,7 +104,7 @@ class _Answering:
         key = None if request.is_stream else self._cache_key()
         if key is not None and await self._reply_again(key):
             return
-        routed = await self._gateway.decider.decide(request.ask)
+        routed = request.routed or await self._gateway.decider.decide(request.ask)
         self._decided(routed)
         waited = time.perf_counter()
         try:
@@ -202,9 +200,8 @@ class _Answering:
             return
         record = self._record
         record.status, record.error = status, error
-        for attempt in record.attempts:
-            if attempt.arm == record.arm and attempt.error is None:
-                attempt.error = error
+        if self._answer is not None:
+            self._answer.attempt.error = self._answer.attempt.error or error
 
     async def _finish(self) -> None:
         """Writes the record, once; what comes after it is but the end of the answer."""
@@ -213,7 +210,8 @@ class _Answering:
         self._is_over = True
         record = self._record
         if self._answer is not None:
-            self._tally.fill(record, self._answer.target)
+            await self._answer.close()
+            self._tally.fill(record, self._answer.target, self._answer.attempt)
         record.latency_s = self._exchange.elapsed_s
         if record.first_byte_s is None and record.error is None:
             record.first_byte_s = record.latency_s

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fusionfactory.gateway.routing.ask import Ask
+    from fusionfactory.gateway.routing.ask import Ask, Routed
 
 __all__ = ["Form", "Rendering", "Request"]
 
@@ -61,6 +61,7 @@ class Request:
         ask: What routing needs to know.
         form: Of the answer.
         messages: The conversation; None where `ask.text` says it all.
+        routed: Who answers, where nobody has to decide.
     """
 
     api: str
@@ -69,6 +70,7 @@ class Request:
     ask: Ask
     form: Form
     messages: list[Any] | None = None
+    routed: Routed | None = None
 
     @property
     def is_stream(self) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fusionfactory.gateway.fleet import Target
-    from fusionfactory.gateway.log.record import Record
+    from fusionfactory.gateway.log.record import Attempt, Record
 
 __all__ = ["Tally"]
 
@@ -54,8 +54,14 @@ class Tally:
             if type(choice) is dict:
                 self._choice(choice)
 
-    def fill(self, record: Record, target: Target) -> None:
-        """Writes down what is known, with what it costs."""
+    def fill(self, record: Record, target: Target, attempt: Attempt) -> None:
+        """Writes down what is known, with what it costs.
+
+        Args:
+            record: Of the request.
+            target: Who answered.
+            attempt: The call that was answered.
+        """
         record.response = self._said()
         record.finish_reason = self.finish_reason
         sent, received = token_counts(self.usage)
@@ -63,13 +69,9 @@ class Tally:
             received = 0
         record.input_tokens, record.output_tokens = sent, received
         cost = target.price.usd(sent, received, self.usage)
-        failed = [call.cost_usd for call in record.attempts if call.error is not None]
-        for call in reversed(record.attempts):
-            if call.arm == target.name and call.error is None:
-                call.cost_usd = cost
-                break
-        if cost is not None:
-            record.cost_usd = cost + sum(usd for usd in failed if usd is not None)
+        others = sum(call.cost_usd or 0.0 for call in record.attempts if call is not attempt)
+        attempt.cost_usd = cost
+        record.cost_usd = None if cost is None else cost + others
 
     def _choice(self, choice: dict[str, Any]) -> None:
         index = choice.get("index", 0)
