@@ -29,6 +29,7 @@ _VERBS = {
     "test": "Test a saved router on held-out outcomes.",
     "route": "Decide which arm answers a query.",
     "serve": "Serve an endpoint that routes, logs and learns.",
+    "keys": "Keep the keys of the gateway's clients.",
     "report": "Turn an evaluation into an HTML or Markdown report.",
 }
 _INTERRUPTED = 130

@@ -2,4 +2,9 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from fusionfactory.gateway.access.access import Access
+from fusionfactory.gateway.access.client import ANYONE, Client
+from fusionfactory.gateway.access.keys import Key, KeyFile
+from fusionfactory.gateway.access.meter import Meters
+
+__all__ = ["ANYONE", "Access", "Client", "Key", "KeyFile", "Meters"]

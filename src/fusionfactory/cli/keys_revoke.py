@@ -1,0 +1,33 @@
+"""`fusionfactory keys revoke`: takes a key back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fusionfactory.cli.keys_state import state_option
+from fusionfactory.cli.output import json_option, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["command"]
+
+
+@click.command("revoke", epilog="Example: fusionfactory keys revoke alice")
+@click.argument("name")
+@state_option
+@json_option
+def command(name: str, state: Path, json_path: str | None) -> None:
+    """Takes a key back: running gateways refuse it within a second.
+
+    Its name stays taken, so that the log stays true.
+    """
+    from fusionfactory.gateway.access import KeyFile
+
+    key = KeyFile(state).revoke(name)
+    if json_path:
+        write_json(key.model_dump(mode="json", include={"name", "revoked"}), json_path)
+    if json_path != "-":
+        click.echo(f"revoked {name}")

@@ -1,0 +1,191 @@
+"""Who may ask, how often and for how much.
+
+A limit is checked before a request, and what the request used is charged after it. So a budget is
+overspent by what the requests under way at that moment cost, at most; a key's `rpm` bounds how many
+they are. A rate is overrun by one request per further worker, at most, where several admit at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from fusionfactory.errors import ConfigError
+from fusionfactory.gateway.access.client import ANYONE, Client
+from fusionfactory.gateway.access.keys import KeyFile
+from fusionfactory.gateway.access.meter import Meters
+from fusionfactory.gateway.access.refusals import no_key, out_of_budget, too_fast, unknown_key
+from fusionfactory.gateway.access.refusals import no_longer_good as ended
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from fusionfactory.gateway.access.keys import Key, Stamp
+    from fusionfactory.serve_settings import ServeSection
+
+__all__ = ["Access"]
+
+_LOOK_S = 0.25
+"""How often the file of keys is looked at; a revoked key is refused so long after, at most."""
+
+_log = logging.getLogger(__name__)
+
+
+class Access:
+    """The clients of a gateway, in one of its workers.
+
+    Args:
+        settings: Whether a key is needed.
+        folder: The gateway's state: `keys.json` and the counters shared by all workers.
+        worker: Number of this worker, from 0.
+        workers: How many there are.
+        clock: Unix seconds.
+
+    Raises:
+        ConfigError: The file of keys or that of the counters is malformed.
+    """
+
+    def __init__(
+        self,
+        settings: ServeSection,
+        folder: Path,
+        worker: int = 0,
+        workers: int = 1,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not 0 <= worker < workers:
+            msg = f"{worker} is no worker of {workers}: they are numbered from 0"
+            raise ConfigError(msg, field="serve.workers")
+        self.needs_keys = settings.needs_keys
+        self._file = KeyFile(folder)
+        self._meters = Meters(folder, worker, workers)
+        self._clock = clock
+        self._clients: dict[bytes, Client] = {}
+        self._stamp: Stamp = None
+        self._looked = -math.inf
+        if self.needs_keys:
+            self._read(self._file.stamp())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether a key is needed and there is none: nobody gets in."""
+        return self.needs_keys and not self._clients
+
+    def authorise(self, headers: Mapping[str, str]) -> Client:
+        """Who asks, by the header `authorization: Bearer KEY`.
+
+        Args:
+            headers: Of the request; names in small letters, or of a mapping that ignores case.
+
+        Raises:
+            Refusal: 401: no key, an unknown one, or one that is expired or revoked.
+        """
+        if not self.needs_keys:
+            return ANYONE
+        now = self._clock()
+        if not 0.0 <= now - self._looked < _LOOK_S:
+            self._look(now)
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise no_key(empty=self.is_empty)
+        # Found by its hash, a key gives nothing away by the time that it takes to refuse it.
+        client = self._clients.get(sha256(token.strip().encode()).digest())
+        if client is None:
+            raise unknown_key()
+        if now >= client.ends:
+            raise ended(client)
+        return client
+
+    def admit(self, client: Client, tokens: int) -> dict[str, str]:
+        """Lets a request in, and counts it.
+
+        Args:
+            client: Who asks.
+            tokens: Of the prompt, estimated.
+
+        Returns:
+            Headers of the answer: what is left of the key's limits per minute.
+
+        Raises:
+            Refusal: 429: the budget is spent, or there were too many requests or tokens.
+        """
+        meter = client.meter
+        if meter is None:
+            return {}
+        now = self._clock()
+        if client.usd_per_day is not None or client.usd_per_month is not None:
+            day, month = meter.spent_usd(now)
+            if client.usd_per_day is not None and day >= client.usd_per_day:
+                raise out_of_budget(client, "day", now)
+            if client.usd_per_month is not None and month >= client.usd_per_month:
+                raise out_of_budget(client, "month", now)
+        headers: dict[str, str] = {}
+        if client.rpm is not None or client.tpm is not None:
+            for kind, limit, wanted, used in zip(
+                ("requests", "tokens"), (client.rpm, client.tpm), (1, tokens), meter.used(now),
+                strict=True,
+            ):  # fmt: skip
+                if limit is None:
+                    continue
+                left = limit - used.total - wanted
+                if left < 0:
+                    raise too_fast(client, kind, limit, wanted, used)
+                headers[f"x-ratelimit-limit-{kind}"] = str(limit)
+                headers[f"x-ratelimit-remaining-{kind}"] = str(int(left))
+                headers[f"x-ratelimit-reset-{kind}"] = f"{math.ceil(used.reset_s)}s"
+        meter.count(now, 1, tokens)
+        return headers
+
+    def settle(
+        self, client: Client, tokens: int | None, usd: float | None, *, admitted: int = 0
+    ) -> None:
+        """Charges what a request that was admitted has used.
+
+        Args:
+            client: Who asked.
+            tokens: Of prompt and answer; None when unknown: what was admitted stands.
+            usd: What it cost; None when unknown: it counts as the key's requests do on average.
+                0 for what nobody is paid for: a refusal before any call, an answer from the cache.
+            admitted: The tokens that `admit` was told of.
+        """
+        if client.meter is None:
+            return
+        now = self._clock()
+        if tokens is not None and tokens != admitted:
+            client.meter.count(now, 0, tokens - admitted)
+        client.meter.charge(now, usd)
+
+    def _look(self, now: float) -> None:
+        self._looked = now
+        stamp = self._file.stamp()
+        if stamp == self._stamp:
+            return
+        try:
+            self._read(stamp)
+        except ConfigError as error:
+            self._stamp = stamp
+            _log.error("the keys stay as they were, for their file cannot be used: %s", error)
+
+    def _read(self, stamp: Stamp) -> None:
+        keys = self._file.read()
+        self._clients = {bytes.fromhex(key.sha256): self._client(key) for key in keys}
+        self._stamp = stamp
+
+    def _client(self, key: Key) -> Client:
+        ends = math.inf if key.expires is None else key.expires.timestamp()
+        return Client(
+            key=key.name,
+            admin=key.admin,
+            models=None if key.models is None else frozenset(key.models),
+            ends=ends if key.revoked is None else -math.inf,
+            usd_per_day=key.usd_per_day,
+            usd_per_month=key.usd_per_month,
+            rpm=key.rpm,
+            tpm=key.tpm,
+            meter=self._meters(key.number),
+        )
