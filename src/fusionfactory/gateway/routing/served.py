@@ -95,6 +95,8 @@ class Served:
             chosen = int(self._router.choose(row.whole, policy)[0])
             if chosen in self._columns and (own := self._columns.index(chosen)) in columns:
                 return columns.index(own)
+        if self._router.policy_bound:
+            return max(range(len(columns)), key=lambda i: (utility[i], -self._columns[columns[i]]))
         return best(utility, [row.cost_usd[i] for i in columns])
 
     def close(self) -> None:
