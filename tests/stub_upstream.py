@@ -33,15 +33,17 @@ __all__ = ["Fault", "Knobs", "Served", "StubUpstream", "stub_upstream"]
 
 Fault: TypeAlias = Literal[
     "400", "401", "404", "408", "409", "422", "429", "500", "503",
-    "hang", "reset", "html", "malformed", "empty", "error", "no_choices",
+    "quota", "echo", "hang", "reset", "html", "malformed", "empty", "error", "no_choices",
     "cut", "stall", "late_error", "late_malformed", "unended", "endless",
 ]  # fmt: skip
-"""A status; or before the first byte of an answer: silence, a broken connection, a page, no JSON,
-nothing at all, an error in a 200, JSON without choices (of streams: `[DONE]` alone); or, after the
-first words of a stream: a broken connection, silence, an error event, no JSON, an end without
-`[DONE]`, no end at all. `cut` breaks other answers too; the rest of these leaves them whole."""
+"""A status, a spent quota, a 400 that repeats the key; or before the first byte of an answer:
+silence, a broken connection, a page, no JSON, nothing at all, an error in a 200, JSON without
+choices (of streams: `[DONE]` alone); or, after the first words of a stream: a broken connection,
+silence, an error event, no JSON, an end without `[DONE]`, no end at all. `cut` breaks other answers
+too; the rest of these leaves them whole."""
 
 _PROMPT_PRICE, _ANSWER_PRICE = 1.0, 2.0
+_REFUSALS = {"quota": (429, "insufficient_quota"), "echo": (400, "stub")}
 _PAID = {"cut", "stall", "late_error", "late_malformed", "unended", "endless"}
 
 
@@ -352,11 +354,14 @@ async def _whole(
 ) -> web.StreamResponse:
     response = web.json_response(document, headers=knobs.headers)
     if served.fault == "cut":
-        response = web.json_response(document, headers={"Content-Length": "100000"})
-        await response.prepare(request)
+        part = web.StreamResponse(headers={"Content-Type": "application/json"})
+        part.content_length = len(json.dumps(document))
+        await part.prepare(request)
+        await part.write(json.dumps(document)[:20].encode())
+        # Lets what was written leave first.
         await asyncio.sleep(0.01)
         _abort(request)
-        return response
+        return part
     await response.prepare(request)
     await response.write_eof()
     served.complete = True
@@ -410,10 +415,18 @@ async def _fail(request: web.Request, served: Served, knobs: Knobs) -> web.Strea
     if fault == "reset":
         _abort(request)
         return web.Response()
-    if fault.isdecimal():
-        served.status = int(fault)
-        error = _error(f"the stub answers {fault}")
+    if fault.isdecimal() or fault in _REFUSALS:
+        served.status, code = _REFUSALS.get(fault) or (int(fault), "stub")
+        repeated = f": {served.headers['authorization']}" if fault == "echo" else ""
+        error = _error(f"the stub answers {fault}{repeated}", code)
         return web.json_response(error, status=served.status, headers=knobs.headers)
+    return await _nonsense(request, served, fault, knobs)
+
+
+async def _nonsense(
+    request: web.Request, served: Served, fault: Fault, knobs: Knobs
+) -> web.StreamResponse:
+    """Answers 200 and nothing that is an answer."""
     if fault == "html":
         return web.Response(text="<html>a proxy's page</html>", content_type="text/html")
     said = {
@@ -432,8 +445,8 @@ async def _fail(request: web.Request, served: Served, knobs: Knobs) -> web.Strea
     return response
 
 
-def _error(message: str) -> dict[str, Any]:
-    return {"error": {"message": message, "type": "stub_error", "param": None, "code": "stub"}}
+def _error(message: str, code: str = "stub") -> dict[str, Any]:
+    return {"error": {"message": message, "type": "stub_error", "param": None, "code": code}}
 
 
 def _abort(request: web.Request) -> None:

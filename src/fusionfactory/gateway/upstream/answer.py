@@ -141,7 +141,7 @@ class Answer:
                 return await self._response.content.readany()
         except TimeoutError:
             what = f"was silent for {call.idle_s:g} s in the middle of its stream"
-            if loop.time() >= call.deadline:
+            if until == call.deadline:
                 what = "did not end its stream before the request's deadline"
             failure = self._broke(what, _LATE)
         except (aiohttp.ClientError, OSError) as error:

@@ -68,6 +68,7 @@ async def ask(pool: Pool, call: Call) -> Reply:
         Failure: There is no answer.
     """
     response: aiohttp.ClientResponse | None = None
+    clock: asyncio.Timeout | None = None
     now = asyncio.get_running_loop().time
     until = min(now() + call.first_byte_s, call.deadline)
     ended = False
@@ -88,7 +89,8 @@ async def ask(pool: Pool, call: Call) -> Reply:
                 reply = Reply(response, _document(pool.place, call.path, response, content))
         ended = True
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        failure = _unanswered(pool, error, response, call)
+        is_late = clock is not None and clock.when() == call.deadline
+        failure = _unanswered(pool, error, response, call, is_late=is_late)
     else:
         return reply
     finally:
@@ -99,7 +101,12 @@ async def ask(pool: Pool, call: Call) -> Reply:
 
 
 def _unanswered(
-    pool: Pool, error: Exception, response: aiohttp.ClientResponse | None, call: Call
+    pool: Pool,
+    error: Exception,
+    response: aiohttp.ClientResponse | None,
+    call: Call,
+    *,
+    is_late: bool,
 ) -> Failure:
     status = None if response is None else response.status
     if isinstance(error, aiohttp.ServerTimeoutError):
@@ -107,12 +114,13 @@ def _unanswered(
         return Failure(pool.place.says(what), told=_GATEWAY_TIMEOUT, cost_usd=0.0)
     if isinstance(error, TimeoutError):
         what = f"gave no answer within {call.first_byte_s:g} s"
-        if asyncio.get_running_loop().time() >= call.deadline:
+        if is_late:
             what = "gave no answer before the request's deadline"
         elif response is not None and not call.stream:
             what = f"fell silent for {call.idle_s:g} s in the middle of its answer"
         return Failure(pool.place.says(what), told=_GATEWAY_TIMEOUT, status=status)
-    what = f"cannot be reached: {type(error).__name__}: {error}"
+    what = "cannot be reached" if response is None else "broke off its answer"
+    what = f"{what}: {type(error).__name__}: {error}"
     # Where no connection was made, nothing was sent and nothing is paid.
     unsent = isinstance(error, aiohttp.ClientConnectorError)
     return Failure(pool.place.says(what), status=status, cost_usd=0.0 if unsent else None)

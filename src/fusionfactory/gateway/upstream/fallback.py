@@ -173,7 +173,7 @@ class Fallback:
         elif wait_s > 0.0:
             what = f"asked for a pause, of which {wait_s:.1f} s are left"
         else:
-            what = f"has {lane.pool.limiter.in_flight} calls under way and takes no more"
+            what = f"takes no more calls than the {lane.pool.limiter.in_flight} under way"
         message = lane.pool.place.says(what)
         self._record.excluded = {**self._record.excluded, lane.target.name: message}
         self._passed_over = Failure(

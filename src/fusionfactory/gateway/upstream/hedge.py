@@ -50,10 +50,21 @@ async def hedged(
                 return done.pop().result()
     finally:
         for task in running:
+            task.add_done_callback(_drop)
             task.cancel()
-        for late in await asyncio.gather(*running, return_exceptions=True):
-            if not isinstance(late, BaseException):
-                late.drop(LOST)
+        try:
+            if running:
+                await asyncio.wait(running)
+        except asyncio.CancelledError:
+            if won is not None:
+                won.drop("dropped before it was passed on")
+            raise
+
+
+def _drop(task: asyncio.Task[Answer]) -> None:
+    """Whatever a task that lost brought home in the end."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().drop(LOST)
 
 
 def _better(won: Answer | None, task: asyncio.Task[Answer]) -> Answer | None:
