@@ -14,7 +14,7 @@ from fusionfactory import layout
 from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import TableError
 from fusionfactory.missing import adjusted_means
-from fusionfactory.normal_text import COARSE, KEEPING_OPERATORS, normal_text
+from fusionfactory.normal_text import COARSE, normal_text, text_digests
 from fusionfactory.types import Arm, BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -277,13 +277,8 @@ class OutcomeTable:
         return ranks.to_numpy().astype(np.int64) - 1
 
     def text_digests(self) -> NDArray[np.uint64]:
-        """(n,) 64-bit digests of the texts but for case and punctuation; operators count.
-
-        They find a query again without keeping it.
-        """
-        texts = self.queries.select(normal_text(KEEPING_OPERATORS).alias("text"))["text"].to_list()
-        digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
-        return np.frombuffer(b"".join(digests), dtype=np.uint64)
+        """(n,) 64-bit digests of the texts: see `normal_text.text_digests`."""
+        return text_digests(self.texts)
 
     def split(self, *, test: float = 0.3, validation: float = 0.0, seed: int = 0) -> TableSplit:
         """Splits by query at random, near-duplicates (`groups`) on one side.
