@@ -26,6 +26,7 @@ __all__ = [
     "requests",
     "router_arms",
     "scores",
+    "tallies",
 ]
 
 SCHEMA_VERSION = 4
@@ -133,8 +134,6 @@ requests = sa.Table(
     sa.Column("latency_s", sa.Double),
     sa.Column("first_byte_s", sa.Double),
     sa.Column("upstream_s", sa.Double),
-    sa.Column("latency_class", sa.SmallInteger),
-    sa.Column("first_byte_class", sa.SmallInteger),
     sa.Column("estimates", sa.LargeBinary),
     sa.Column("propensities", sa.LargeBinary),
     sa.Column("detail", sa.Text),
@@ -147,11 +146,17 @@ requests = sa.Table(
         sqlite_where=sa.text("key IS NOT NULL"),
         postgresql_where=sa.text("key IS NOT NULL"),
     ),
+    sa.Index(
+        "requests_failed",
+        "at",
+        sqlite_where=sa.text("failed = 1"),
+        postgresql_where=sa.text("failed = 1"),
+    ),
 )
 """A row per request of the gateway; its query has the request's id.
 
 `estimates` are float32: the quality of each arm of `router_no`, then the cost; `propensities` one
-of each. The classes are those of `gateway.log.latency`. `detail` is JSON.
+of each. `detail` is JSON.
 """
 
 conversations = sa.Table(
@@ -191,6 +196,28 @@ feedback = sa.Table(
 )
 """What users said of a request, by its id; not yet applied where that is not yet there."""
 
+tallies = sa.Table(
+    "tallies",
+    _metadata,
+    *(
+        sa.Column(name, sa.Integer, primary_key=True, autoincrement=False)
+        for name in ("minute", "arm_no", "router_no", "failed")
+    ),
+    sa.Column("why", sa.Text, primary_key=True),
+    sa.Column("requests", sa.Integer, nullable=False),
+    sa.Column("unpriced", sa.Integer, nullable=False),
+    sa.Column("cost_usd", sa.Double, nullable=False),
+    sa.Column("input_tokens", sa.Double, nullable=False),
+    sa.Column("output_tokens", sa.Double, nullable=False),
+    sa.Column("latency", sa.LargeBinary, nullable=False),
+    sa.Column("first_byte", sa.LargeBinary, nullable=False),
+    sa.Column("estimated", sa.LargeBinary, nullable=False),
+)
+"""Sums over the requests of a minute, so that a million need not be read; see `gateway.log.tally`.
+
+An absent arm or router is 0.
+"""
+
 journals = sa.Table(
     "journals",
     _metadata,
@@ -209,7 +236,10 @@ gaps = sa.Table(
 )
 """How many records were shed, and when that was noticed."""
 
-_SINCE_4 = {t.name for t in (requests, conversations, router_arms, feedback, journals, gaps)}
+_SINCE_4 = {
+    table.name
+    for table in (requests, conversations, router_arms, feedback, tallies, journals, gaps)
+}
 
 
 def prepare(connection: sa.Connection) -> None:

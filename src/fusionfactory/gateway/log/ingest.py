@@ -14,6 +14,7 @@ from fusionfactory.gateway.log.line import Entry, Feedback, Gap, read_line
 from fusionfactory.gateway.log.record import Record
 from fusionfactory.gateway.log.rows import arms_of, estimated_arms, outcome_rows, request_row
 from fusionfactory.gateway.log.segment import is_finished, segments
+from fusionfactory.gateway.log.tally import add_tallies
 from fusionfactory.gateway.log.verdicts import apply_feedback
 from fusionfactory.store import records
 from fusionfactory.store.schema import (
@@ -211,6 +212,7 @@ class Ingester:
             for record, router in zip(new, routers, strict=True)
         ]
         connection.execute(requests.insert(), rows)
+        add_tallies(connection, rows)
         called = [
             r for record in new for r in outcome_rows(record, query_nos[record.id], self._arms)
         ]

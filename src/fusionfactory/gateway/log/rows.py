@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from fusionfactory.gateway.log.latency import latency_class
 from fusionfactory.gateway.log.record import Attempt
 
 if TYPE_CHECKING:
@@ -75,8 +74,6 @@ def request_row(
         "latency_s": record.latency_s,
         "first_byte_s": record.first_byte_s,
         "upstream_s": record.upstream_s,
-        "latency_class": latency_class(record.latency_s),
-        "first_byte_class": latency_class(record.first_byte_s),
         "estimates": _vector(
             [record.estimates.get(arm, (None, None))[part] for part in (0, 1) for arm in arms]
         ),

@@ -5,46 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import orjson
 import sqlalchemy as sa
 
 from fusionfactory.gateway.log.latency import quantiles
+from fusionfactory.gateway.log.tally import MINUTE_S, Tally, estimated_sums, read_tallies
 from fusionfactory.store.schema import arms, gaps, outcomes, requests, router_arms, scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
+
+    from fusionfactory.types import FloatArray
 
 __all__ = ["read_series", "read_summary", "wilson"]
 
 _Z = 1.959963984540054
-_SAMPLED = 20_000
-_count = sa.func.count()
-
-
-@dataclass(slots=True)
-class _Tally:
-    """Sums of some requests."""
-
-    requests: int = 0
-    errors: int = 0
-    cost_usd: float = 0.0
-    unpriced: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    latency: Counter[int | None] = field(default_factory=Counter)
-
-    def add(self, row: sa.RowMapping) -> None:
-        self.requests += row["requests"]
-        self.errors += row["requests"] * row["failed"]
-        self.cost_usd += row["cost_usd"] or 0.0
-        self.unpriced += 0 if row["failed"] else row["unpriced"]
-        self.input_tokens += round(row["input_tokens"] or 0)
-        self.output_tokens += round(row["output_tokens"] or 0)
-        self.latency[row["latency_class"]] += row["requests"]
 
 
 def read_summary(connection: sa.Connection, since: float) -> dict[str, Any]:
@@ -54,90 +31,87 @@ def read_summary(connection: sa.Connection, since: float) -> dict[str, Any]:
         `requests`; `errors` (answered with an error, or broken off); `cost_usd` (as far as known)
         and `unpriced`, the answers of unknown cost; `input_tokens`, `output_tokens`, `tokens`;
         `latency_p50, _p95, _p99` and `first_byte_p50` in seconds, within 1 %; `by_why` and
-        `by_router`, requests of each; `shed`, requests without a record; `best_single`
-        and `saved_usd`, see `_against_single`; and `arms`, by name: `requests, share, errors,
-        cost_usd, unpriced, latency_p50`, and
-        `quality` with `ci95` over `judged` answers. Quality is the `performance` of an answer, or
-        else what a judge said; the interval is Wilson's.
+        `by_router`, requests of each; `shed`, requests without a record; `best_single` and
+        `saved_usd`, see `_by_router`; and `arms`, by name: `requests, share, errors, cost_usd,
+        unpriced, latency_p50`, and `quality` with `ci95` over `judged` answers. Quality is the
+        `performance` of an answer, or else what a judge said; the interval is Wilson's.
     """
-    groups = ("arm_no", "why", "router_no", "failed", "latency_class")
-    columns = [requests.c[name] for name in groups]
-    select = sa.select(*columns, *_sums()).where(requests.c.at >= since).group_by(*columns)
-    everything, by_arm = _Tally(), defaultdict[int, _Tally](_Tally)
-    by_why, by_router = Counter[str](), Counter[int | None]()
-    for row in connection.execute(select).mappings():
-        everything.add(row)
-        by_why[row["why"]] += row["requests"]
-        by_router[row["router_no"]] += row["requests"]
-        if row["arm_no"] is not None:
-            by_arm[row["arm_no"]].add(row)
+    everything, errors = Tally(), 0
+    by_arm, by_router = defaultdict[int, Tally](Tally), defaultdict[int, Tally](Tally)
+    failed, by_why = Counter[int](), Counter[str]()
+    for (_, arm, router, wrong, why), tally in read_tallies(connection, since):
+        everything.add(tally)
+        by_why[why] += tally.requests
+        errors += wrong * tally.requests
+        if router:
+            by_router[router].add(tally)
+        if arm:
+            by_arm[arm].add(tally)
+            failed[arm] += wrong * tally.requests
     names = {row[0]: row[1] for row in connection.execute(sa.select(arms.c.no, arms.c.name))}
     judged = _judged(connection, since)
-    p50, p95, p99 = quantiles(everything.latency.items(), (0.5, 0.95, 0.99))
-    single, saved_usd = _against_single(connection, since)
+    p50, p95, p99 = quantiles(everything.latency, (0.5, 0.95, 0.99))
     answered = sum(tally.requests for tally in by_arm.values())
     return {
         "requests": everything.requests,
-        "errors": everything.errors,
+        "errors": errors,
         "cost_usd": everything.cost_usd,
         "unpriced": everything.unpriced,
-        "input_tokens": everything.input_tokens,
-        "output_tokens": everything.output_tokens,
-        "tokens": everything.input_tokens + everything.output_tokens,
+        "input_tokens": round(everything.input_tokens),
+        "output_tokens": round(everything.output_tokens),
+        "tokens": round(everything.input_tokens + everything.output_tokens),
         "latency_p50": p50,
         "latency_p95": p95,
         "latency_p99": p99,
-        "first_byte_p50": _first_byte_p50(connection, since),
+        "first_byte_p50": quantiles(everything.first_byte, (0.5,))[0],
         "arms": {
             names[number]: {
                 "requests": tally.requests,
                 "share": tally.requests / answered,
-                "errors": tally.errors,
+                "errors": failed[number],
                 "cost_usd": tally.cost_usd,
                 "unpriced": tally.unpriced,
-                "latency_p50": quantiles(tally.latency.items(), (0.5,))[0],
+                "latency_p50": quantiles(tally.latency, (0.5,))[0],
                 **judged.get(number, {"quality": None, "judged": 0, "ci95": None}),
             }
             for number, tally in sorted(by_arm.items(), key=lambda item: -item[1].requests)
         },
         "by_why": dict(by_why),
-        "by_router": _by_version(connection, by_router),
         "shed": _shed(connection, since),
-        "best_single": single,
-        "saved_usd": saved_usd,
+        **_by_router(connection, by_router),
     }
 
 
 def read_series(
     connection: sa.Connection, since: float, buckets: int, until: float | None
 ) -> list[dict[str, Any]]:
-    """Of `buckets` equal spans from `since` to `until`, those without a request too.
+    """At most `buckets` equal spans of whole minutes, those without a request too.
 
     Returns:
-        `at, requests, errors, cost_usd, latency_p50, latency_p95` of each.
+        `at, requests, errors, cost_usd, latency_p50, latency_p95` of each. The first one begins
+        with the minute of `since`, the last one holds `until`.
     """
     until = time.time() if until is None else until
-    width = max(until - since, 1e-3) / buckets
-    place: sa.ColumnElement[Any] = (requests.c.at - since) / width
-    if connection.dialect.name == "postgresql":  # whose cast rounds; SQLite's cuts off
-        place = sa.func.floor(place)
-    bucket = sa.cast(place, sa.Integer).label("bucket")
-    groups = (bucket, requests.c.failed, requests.c.latency_class)
-    some = (requests.c.at >= since) & (requests.c.at < until)
-    select = sa.select(*groups, *_sums()).where(some).group_by(*groups)
-    tallies = [_Tally() for _ in range(buckets)]
+    begin = math.floor(since / MINUTE_S)
+    minutes = max(1, math.ceil(until / MINUTE_S) - begin)
+    width = math.ceil(minutes / buckets)
+    spans = [Tally() for _ in range(math.ceil(minutes / width))]
+    errors = [0] * len(spans)
+    end = float((begin + width * len(spans)) * MINUTE_S)
+    for key, tally in read_tallies(connection, float(begin * MINUTE_S), end):
+        place = (key[0] - begin) // width
+        spans[place].add(tally)
+        errors[place] += key[3] * tally.requests
     names = ("latency_p50", "latency_p95")
-    for row in connection.execute(select).mappings():
-        tallies[min(row["bucket"], buckets - 1)].add(row)
     return [
         {
-            "at": since + number * width,
+            "at": float((begin + place * width) * MINUTE_S),
             "requests": tally.requests,
-            "errors": tally.errors,
+            "errors": errors[place],
             "cost_usd": tally.cost_usd,
-            **dict(zip(names, quantiles(tally.latency.items(), (0.5, 0.95)), strict=True)),
+            **dict(zip(names, quantiles(tally.latency, (0.5, 0.95)), strict=True)),
         }
-        for number, tally in enumerate(tallies)
+        for place, tally in enumerate(spans)
     ]
 
 
@@ -153,36 +127,19 @@ def wilson(mean: float, n: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _sums() -> list[sa.ColumnElement[Any]]:
-    unpriced = sa.case((requests.c.cost_usd.is_(None), 1), else_=0)
-    names = ("cost_usd", "input_tokens", "output_tokens")
-    return [
-        _count.label("requests"),
-        sa.func.sum(unpriced).label("unpriced"),
-        *(sa.func.sum(requests.c[name]).label(name) for name in names),
-    ]
-
-
-def _first_byte_p50(connection: sa.Connection, since: float) -> float | None:
-    column = requests.c.first_byte_class
-    select = sa.select(column, _count).where(requests.c.at >= since).group_by(column)
-    rows: Iterable[Any] = connection.execute(select)
-    return quantiles([(row[0], row[1]) for row in rows], (0.5,))[0]
-
-
 def _judged(connection: sa.Connection, since: float) -> dict[int, dict[str, Any]]:
     """By number of the arm: quality, judged, ci95.
 
     Begins at `scores`: whoever scores names himself there, and few outcomes are scored.
     """
-    first = sa.select(sa.func.min(requests.c.query_no)).where(requests.c.at >= since)
-    number = connection.execute(first).scalar()
+    oldest = sa.select(sa.func.min(requests.c.query_no)).where(requests.c.at >= since)
+    number = connection.execute(oldest).scalar()
     if number is None:
         return {}
     seen = (
         sa.select(scores.c.query_no, scores.c.arm_no)
-        .where(scores.c.query_no >= number, scores.c.sample == 0)
-        .where(scores.c.name.in_(("performance", "llm_judge")))
+        .where(scores.c.sample == 0, scores.c.name.in_(("performance", "llm_judge")))
+        .where(scores.c.query_no >= number)
         .distinct()
         .subquery()
     )
@@ -202,58 +159,30 @@ def _judged(connection: sa.Connection, since: float) -> dict[int, dict[str, Any]
     }
 
 
-def _by_version(connection: sa.Connection, by_number: Counter[int | None]) -> dict[str, int]:
-    """Requests by version: a version has several numbers where its arms have changed."""
-    rows = connection.execute(sa.select(router_arms.c.no, router_arms.c.router))
-    versions = {row[0]: row[1] for row in rows}
-    found = Counter[str]()
-    for number, count in by_number.items():
-        if number is not None and versions.get(number):
-            found[versions[number]] += count
-    return dict(found)
-
-
 def _shed(connection: sa.Connection, since: float) -> int:
     select = sa.select(sa.func.sum(gaps.c.requests)).where(gaps.c.at >= since)
     return int(connection.execute(select).scalar() or 0)
 
 
-def _against_single(connection: sa.Connection, since: float) -> tuple[str | None, float | None]:
-    """The best single arm, and what it would have cost, less what was paid; None when unknown.
+def _by_router(connection: sa.Connection, tallies: Mapping[int, Tally]) -> dict[str, Any]:
+    """`by_router`, `best_single` and `saved_usd`.
 
-    The best arm is the one of the highest mean estimated quality. Both costs are over the requests
-    that a router estimated and whose cost is known: its estimates of up to 20,000 of them, evenly
-    spread, stand for all.
+    The best single arm is that of the highest mean estimated quality. What is saved is what it
+    would have cost, by the routers' estimates, less what was paid for the same requests. Both are
+    None where no router estimated a cost. A version has several numbers where its arms changed.
     """
-    some = (
-        (requests.c.at >= since)
-        & requests.c.estimates.is_not(None)
-        & requests.c.cost_usd.is_not(None)
-        & (requests.c.failed == 0)
-    )
-    count = connection.execute(sa.select(_count).select_from(requests).where(some)).scalar_one()
-    every = -(-count // _SAMPLED) or 1
-    columns = (requests.c.router_no, requests.c.cost_usd, requests.c.estimates)
-    sample = sa.select(*columns).where(some, requests.c.query_no % every == 0)
-    by_router: dict[int, list[tuple[float, bytes]]] = {}
-    for router, paid, estimates in connection.execute(sample):
-        by_router.setdefault(router, []).append((paid, estimates))
-    sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(4))
-    for router, rows in by_router.items():
-        select = sa.select(router_arms.c.arms).where(router_arms.c.no == router)
-        names = orjson.loads(connection.execute(select).scalar_one())
-        values = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f4")
-        values = values.reshape(len(rows), 2, len(names)).astype(np.float64)
-        paid_usd = np.array([row[0] for row in rows])[:, None]
-        known = ~np.isnan(values).any(axis=1)
-        parts = (values[:, 0], values[:, 1], paid_usd)
-        for column, name in enumerate(names):
-            mine = known[:, column]
-            totals = [np.broadcast_to(p, known.shape)[mine, column].sum() for p in parts]
-            sums[name] += [mine.sum(), *totals]
-    means = {name: row[1:] / row[0] for name, row in sums.items() if row[0]}
-    if not means:
-        return None, None
-    single = max(means, key=lambda name: float(means[name][0]))
-    _, cost, paid = means[single]
-    return single, float(cost - paid) * count
+    counts = Counter[str]()
+    sums: dict[str, FloatArray] = {}
+    known = sa.select(router_arms).where(router_arms.c.no.in_(list(tallies)))
+    for row in connection.execute(known).mappings():
+        tally = tallies[row["no"]]
+        if row["router"]:
+            counts[row["router"]] += tally.requests
+        columns = estimated_sums(tally.estimated).T
+        if len(columns):
+            for name, column in zip(orjson.loads(row["arms"]), columns, strict=True):
+                sums[name] = sums[name] + column if name in sums else column
+    usable = {name: column for name, column in sums.items() if column[0]}
+    single = max(usable, key=lambda name: float(usable[name][1] / usable[name][0]), default=None)
+    saved = None if single is None else float(usable[single][2] - usable[single][3])
+    return {"by_router": dict(counts), "best_single": single, "saved_usd": saved}

@@ -142,10 +142,12 @@ class Traffic:
     ) -> list[dict[str, Any]]:
         """`at, requests, errors, cost_usd, latency_p50, latency_p95` of equal spans of time.
 
+        Spans are whole minutes, so that a short time has fewer of them.
+
         Args:
-            since: Unix seconds at which the first begins.
-            buckets: How many.
-            until: Unix seconds at which the last ends; None for now.
+            since: Unix seconds of the beginning.
+            buckets: How many at most.
+            until: Unix seconds of the end; None for now.
         """
         with self._store.transaction() as connection:
             return read_series(connection, since, buckets, until)
