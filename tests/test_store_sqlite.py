@@ -252,7 +252,7 @@ def test_a_damaged_store(tmp_path: Path) -> None:
     with new_store(path, ["m"]) as store:
         store.append([Outcome("q0", "m", i, "x" * 3000) for i in range(50)])
     content = bytearray(path.read_bytes())
-    content[20_000:120_000] = b"\xff" * 100_000
+    content[20_000:90_000] = b"\xff" * 70_000
     path.write_bytes(bytes(content))
     with Store(path) as store:
         with pytest.raises(StoreError, match=r"runs\.db: .*malformed"):
