@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fusionfactory.gateway.dashboard.routes import routes as dashboard_routes
+from fusionfactory.gateway.learning.feedback import Feedback
 from fusionfactory.gateway.log.record import new_id
 from fusionfactory.gateway.refusal import Refusal
 from fusionfactory.gateway.surface.chat import chat
@@ -35,6 +36,7 @@ _POST = {
     "/v1/chat/completions": Endpoint(chat),
     "/v1/completions": Endpoint(completions),
     "/v1/embeddings": Endpoint(embeddings),
+    "/v1/feedback": Endpoint(Feedback()),
     "/v1/responses": Endpoint(responses),
 }
 _GET = {
