@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -156,6 +157,10 @@ class Lifeline:
     def ready(self) -> None:
         """Tells the supervisor."""
         self._socket.send(READY)
+
+    def is_cut(self, within_s: float) -> bool:
+        """Waits so long, or until the supervisor is gone; says whether it is."""
+        return bool(select.select([self._socket], [], [], within_s)[0])
 
     async def cut(self) -> None:
         """Returns once the supervisor is gone, whatever ended it."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from fusionfactory.gateway.operations.logs import request_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from fusionfactory.gateway.fleet import Fleet
     from fusionfactory.gateway.log.record import Record
     from fusionfactory.gateway.operations.metrics import Metrics
+    from fusionfactory.gateway.operations.spans import Spans
 
 __all__ = ["Reports"]
 
@@ -21,6 +21,7 @@ _PAUSE_S = 0.1
 _WAITING = 10_000
 _AT_ONCE = 4096
 """Bytes that a pipe takes whole, so that lines of several workers do not mix."""
+_CLOSE_S = 5.0
 _BROKEN = 500
 _SHOWN = {"debug": 0, "info": 0, "warning": _BROKEN}
 """Level to the HTTP status from which a request has its line."""
@@ -43,7 +44,7 @@ class Reports:
         *,
         level: str = "info",
         prompts: bool = False,
-        spans: Callable[[Record], None] | None = None,
+        spans: Spans | None = None,
         fd: int = 2,
     ) -> None:
         self.metrics = metrics
@@ -62,6 +63,11 @@ class Reports:
         if shown or self._spans is not None:
             self.put(record)
 
+    def name_arms_by(self, fleet: Fleet) -> None:
+        """After a reload: spans name models and endpoints by these arms from now on."""
+        if self._spans is not None:
+            self._spans.fleet = fleet
+
     def put(self, item: Record | bytes) -> None:
         """Takes in a record or a finished line; drops and counts it where too many wait."""
         if len(self._waiting) >= _WAITING:
@@ -72,7 +78,9 @@ class Reports:
     def close(self) -> None:
         """Writes what waits; what comes later is written by nobody."""
         self._over.set()
-        self._thread.join(timeout=5.0)
+        self._thread.join(timeout=_CLOSE_S)
+        if self._spans is not None:
+            self._spans.close()
 
     def _run(self) -> None:
         while not self._over.wait(_PAUSE_S):

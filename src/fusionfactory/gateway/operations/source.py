@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FIXED", "FileStamp", "Source"]
 
-FIXED = ("host", "port", "workers", "state", "max_concurrency", "drain_s", "log_level")
+FIXED = (
+    "host", "port", "workers", "state", "max_concurrency", "drain_s", "log_level", "log_prompts",
+    "dashboard",
+)  # fmt: skip
 """Settings of `[serve]` that count from the next start, not from a reload."""
 
 FileStamp: TypeAlias = tuple[int, int, int] | None

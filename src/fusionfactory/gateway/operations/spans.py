@@ -36,7 +36,8 @@ class Spans:
     """
 
     def __init__(self, provider: Any, fleet: Fleet, *, prompts: bool = False) -> None:  # noqa: ANN401  an optional package's
-        self._provider, self._fleet, self._prompts = provider, fleet, prompts
+        self.fleet = fleet
+        self._provider, self._prompts = provider, prompts
         self._tracer = provider.get_tracer("fusionfactory.gateway")
 
     def __call__(self, record: Record) -> None:
@@ -104,7 +105,7 @@ class Spans:
         return facts
 
     def _call(self, record: Record, attempt: Attempt, operation: str) -> dict[str, Any]:
-        endpoint = self._fleet[attempt.arm].endpoint if attempt.arm in self._fleet else None
+        endpoint = self.fleet[attempt.arm].endpoint if attempt.arm in self.fleet else None
         answered = attempt.error is None
         url = urlsplit(endpoint.base_url) if endpoint else None
         return {
@@ -123,8 +124,8 @@ class Spans:
         }
 
     def _model(self, attempt: Attempt) -> str:
-        known = attempt.arm in self._fleet
-        return self._fleet[attempt.arm].asks_for if known else attempt.arm
+        known = attempt.arm in self.fleet
+        return self.fleet[attempt.arm].asks_for if known else attempt.arm
 
 
 def exported_spans(fleet: Fleet, *, prompts: bool = False) -> Spans | None:

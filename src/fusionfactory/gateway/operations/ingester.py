@@ -1,0 +1,109 @@
+"""The process that moves journals into the store, and does what no client waits for."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from fusionfactory.errors import FusionFactoryError
+from fusionfactory.gateway.build import journal_folder, store_of
+from fusionfactory.gateway.log.ingest import Ingester
+from fusionfactory.gateway.log.retention import Retention
+from fusionfactory.gateway.operations.child import Lifeline
+from fusionfactory.gateway.operations.duty import Duty, Present
+from fusionfactory.gateway.operations.logs import emit, log_to
+from fusionfactory.gateway.operations.source import Source
+from fusionfactory.store import Store
+
+if TYPE_CHECKING:
+    from fusionfactory.gateway.operations.duty import Step
+
+__all__ = ["Ingesting", "main"]
+
+_INGEST_S = 0.25
+_RETENTION_S = 600.0
+_LOOK_S = 0.2
+_END_S = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class Ingesting:
+    """Takes in what the workers wrote, and deletes what is too old.
+
+    Args:
+        source: Of the settings.
+        lifeline: To the supervisor.
+    """
+
+    def __init__(self, source: Source, lifeline: Lifeline) -> None:
+        self._source, self._lifeline = source, lifeline
+        self._over, self._reload = threading.Event(), threading.Event()
+        config = source.read()
+        self._present = Present(config, Store(store_of(config)))
+        settings = self._present.config.serve
+        log_to(emit, settings.log_level, prompts=settings.log_prompts, process="ingester")
+
+    def run(self) -> None:
+        """Works until it is told to end; what is there then is taken in first."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._over.set())
+        signal.signal(signal.SIGHUP, lambda *_: self._reload.set())
+        duties = [
+            Duty(name, pause_s, lambda: self._present, make)
+            for name, pause_s, make in (
+                ("taking in the journal", _INGEST_S, _ingesting),
+                ("deleting what is too old", _RETENTION_S, _retaining),
+            )
+        ]
+        for duty in duties:
+            duty.start()
+        self._lifeline.ready()
+        while not self._over.is_set() and not self._lifeline.is_cut(_LOOK_S):
+            if self._reload.is_set():
+                self._reload.clear()
+                self._again()
+        for duty in duties:
+            duty.end(_END_S)
+        last = _ingesting(self._present)
+        while last():
+            pass
+        self._present.store.close()
+
+    def _again(self) -> None:
+        old = self._present
+        try:
+            config = self._source.read()
+            same = config.store == old.config.store
+            # An old store is not closed: a step may be under way in it.
+            self._present = Present(config, old.store if same else Store(store_of(config)))
+        except FusionFactoryError as error:
+            _log.error("the settings are wrong, so the old ones stay: %s", error)
+
+
+def _ingesting(present: Present) -> Step:
+    settings = present.config.serve
+    return Ingester(present.store, journal_folder(settings), settings.log).step
+
+
+def _retaining(present: Present) -> Step:
+    settings = present.config.serve
+    return Retention(present.store, journal_folder(settings), settings.log).step
+
+
+def main() -> None:
+    """Runs the ingester: `LIFELINE SOURCE`."""
+    fd, source = sys.argv[1:]
+    log_to(emit, "warning", process="ingester")
+    try:
+        Ingesting(Source.from_json(source), Lifeline(int(fd))).run()
+    except FusionFactoryError as error:
+        _log.critical("%s", error)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
