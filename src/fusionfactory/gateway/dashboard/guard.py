@@ -24,7 +24,8 @@ __all__ = ["CHANGE_HEADER", "check_admin", "check_change"]
 CHANGE_HEADER = "x-fusionfactory-dashboard"
 """Sent with every change: no form can, and a script of another site may not."""
 
-_FORBIDDEN = 403
+_FORBIDDEN, _NOT_FOUND = 403, 404
+_PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 _OWN_SITES = {None, "same-origin", "none"}
 
 
@@ -32,9 +33,13 @@ def check_admin(request: Request, gateway: Gateway) -> None:
     """Lets an administrator in.
 
     Raises:
-        Refusal: 401 without a good key; 403 for a key that is no administrator's, or, without
-            keys, for a request that does not come from this machine's own page.
+        Refusal: 404 where the dashboard is off; 401 without a good key; 403 for a key that is no
+            administrator's, or, without keys, for a request that does not come from this machine's
+            own page.
     """
+    if not gateway.settings.dashboard:
+        msg = "the dashboard is switched off: `dashboard = true` in [serve] switches it on"
+        raise Refusal(_NOT_FOUND, msg, code="not_found")
     client = gateway.access.authorise(request.headers)
     if gateway.settings.needs_keys:
         if not client.admin:
@@ -81,10 +86,12 @@ def _check_local(request: Request) -> None:
         )
         raise Refusal(_FORBIDDEN, msg, code="not_local")
     peer = request.client.host if request.client else ""
-    if not _is_loopback(peer):
+    passed_on = next((name for name in _PASSED_ON if name in request.headers), None)
+    if passed_on is not None or not _is_loopback(peer):
+        source = f"a proxy ({passed_on})" if passed_on else peer or "an unknown address"
         msg = (
             f"without client keys the dashboard is for this machine alone, and the request comes "
-            f"from {peer or 'an unknown address'}; switch keys on to reach it from elsewhere"
+            f"from {source}; switch keys on to reach it from elsewhere"
         )
         raise Refusal(_FORBIDDEN, msg, code="not_local")
 

@@ -61,7 +61,7 @@ async def asset(request: Request) -> Response:
 
 def _answer(request: Request, name: str) -> Response:
     found = _files().get(name)
-    if found is None:
+    if found is None or not request.app.state.gateway.settings.dashboard:
         return Response("the dashboard has no such file", _NOT_FOUND, SECURITY_HEADERS)
     content, tag = found
     headers = {**SECURITY_HEADERS, "cache-control": "no-cache", "etag": tag}

@@ -20,7 +20,7 @@ __all__ = ["TrafficApi"]
 
 _BAD, _NOT_FOUND = 400, 404
 _WINDOWS_S = (900, 3_600, 86_400, 604_800)
-_BUCKETS = 60
+_SPANS = 60
 _ERRORS = 20
 _MOST = 200
 
@@ -49,12 +49,13 @@ class TrafficApi:
 
         def make() -> dict[str, Any]:
             now = time.time()
+            series = _traffic(gateway).series(now - window_s, _SPANS, now)
             return {
                 "at": now,
                 "window_s": window_s,
-                "step_s": window_s / _BUCKETS,
+                "step_s": series[1]["at"] - series[0]["at"],
                 "summary": _traffic(gateway).summary(now - window_s),
-                "series": _traffic(gateway).series(now - window_s, _BUCKETS),
+                "series": series,
             }
 
         return await self._recent.get(("live", window_s), make)

@@ -1,5 +1,7 @@
 // Asking this gateway. The keys live in this tab's session storage, and nowhere else.
 
+import { sentence } from "./figures.js";
+
 const ADMIN = "fusionfactory.key";
 const CLIENT = "fusionfactory.client-key";
 
@@ -25,7 +27,7 @@ const bearer = (key) => (key ? { authorization: `Bearer ${key}` } : {});
 export const refusal = async (answer) => {
   const body = await answer.json().catch(() => null);
   const told = body?.error ?? {};
-  return new Refused(answer.status, told.message ?? `The gateway answered ${answer.status}.`, told.code);
+  return new Refused(answer.status, sentence(told.message ?? `the gateway answered ${answer.status}`), told.code);
 };
 
 const send = async (path, options) => {

@@ -7,6 +7,7 @@ const WIDTH = 420;
 const HEIGHT = 150;
 const [LEFT, RIGHT, TOP, BOTTOM] = [46, 410, 8, 126];
 
+const RING = "m-1.6,0a1.6,1.6 0 1,0 3.2,0a1.6,1.6 0 1,0 -3.2,0";
 const known = (value) => typeof value === "number" && Number.isFinite(value);
 
 /** The smallest of 1, 2, 5 x 10^n that is no less than the value. */
@@ -16,14 +17,14 @@ export const roundUp = (value) => {
   return unit * [1, 2, 5, 10].find((factor) => factor * unit >= value * (1 - 1e-9));
 };
 
-/** Pieces of a line without its gaps, as SVG path data; a point alone becomes a short stroke. */
+/** Pieces of a line without its gaps, as SVG path data; a point alone becomes a small ring. */
 export const path = (values, x, y) => {
   let drawn = "";
   let open = false;
   values.forEach((value, i) => {
     if (!known(value)) { open = false; return; }
     const alone = !open && !known(values[i + 1]);
-    drawn += `${open ? "L" : "M"}${x(i).toFixed(1)},${y(value).toFixed(1)}${alone ? "h.1" : ""}`;
+    drawn += `${open ? "L" : "M"}${x(i).toFixed(1)},${y(value).toFixed(1)}${alone ? RING : ""}`;
     open = true;
   });
   return drawn;
@@ -52,12 +53,12 @@ export class Chart {
       name));
     this.node = el("figure", { class: "figure" },
       el("figcaption", {}, el("b", {}, title), el("ul", { class: "key" }, key)), this.drawing, this.readout);
-    this.update([], 0);
+    this.update([]);
   }
 
-  /** New figures: points with `at` (seconds), each `step` seconds long. */
-  update(points, step) {
-    Object.assign(this, { points, step });
+  /** New figures: points with `at`, in Unix seconds. */
+  update(points) {
+    this.points = points;
     if (this.cursor !== null && this.cursor >= points.length) this.cursor = null;
     this.#draw();
   }

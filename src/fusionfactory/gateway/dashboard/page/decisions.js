@@ -72,7 +72,7 @@ export class Decisions {
     if (this.detail !== id) return;
     this.detail = null;
     this.close = null;
-    if (location.hash.startsWith("#decisions/")) history.replaceState(null, "", "#decisions");
+    if (location.hash.startsWith("#/decisions/")) history.replaceState(null, "", "#/decisions");
     this.rows.get(id)?.querySelector("a").focus();
   }
 
@@ -112,7 +112,7 @@ export class Decisions {
       decimal(decision.expected_quality, 2), perThousand(decision.cost_usd), seconds(decision.latency_s),
       decision.error ? el("b", { class: "bad" }, String(decision.status || "failed")) : String(decision.status || MISSING),
     ];
-    const link = el("a", { href: `#decisions/${encodeURIComponent(decision.id)}` }, clock(decision.at));
+    const link = el("a", { href: `#/decisions/${encodeURIComponent(decision.id)}` }, clock(decision.at));
     return el("tr", {}, el("th", { scope: "row", class: "words" }, link),
       cells.map((cell, i) => el("td", { class: this.columns[i + 1][1] }, cell)));
   }

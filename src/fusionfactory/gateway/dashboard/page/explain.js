@@ -2,7 +2,7 @@
 
 import { meter } from "./charts.js";
 import { el, facts, note, row, table } from "./dom.js";
-import { MISSING, clock, count, decimal, perThousand, percent, seconds, usd } from "./figures.js";
+import { MISSING, clock, count, decimal, perThousand, percent, seconds, sentence, usd } from "./figures.js";
 
 const WORDS = {
   best: "best by the policy", explore: "to learn", session: "the conversation has it",
@@ -12,16 +12,14 @@ const WORDS = {
 /** `best` as `best by the policy`. */
 export const whyWords = (why) => WORDS[why] ?? why;
 
-const sentence = (decision) => {
+const inWords = (decision) => {
   const { chosen, arm, why, policy, router, propensity, asked } = decision;
   if (!chosen) return `No arm was chosen for ${asked || "this request"}.`;
-  const parts = [`${chosen} was chosen: ${whyWords(why)}`];
-  if (policy) parts.push(`, policy ${policy}`);
-  if (router) parts.push(`, router ${router}`);
-  parts.push(".");
-  if (propensity !== null && propensity !== undefined) parts.push(` Its probability was ${percent(propensity)}.`);
-  if (arm && arm !== chosen) parts.push(` It failed, and ${arm} answered.`);
+  const under = [policy && `policy ${policy}`, router && `router ${router}`,
+    typeof propensity === "number" && `probability ${percent(propensity)}`].filter(Boolean).join(", ");
+  const parts = [`${chosen} was chosen: ${whyWords(why)}`, under ? ` (${under}).` : "."];
   if (!arm) parts.push(" No arm answered.");
+  else if (arm !== chosen) parts.push(` It did not answer, and ${arm} did.`);
   return parts.join("");
 };
 
@@ -83,12 +81,12 @@ const shadows = (decision) => Object.entries(decision.shadow ?? {}).map(([versio
 
 /** Why, without the texts: for the playground. */
 export const explainChoice = (decision) => [
-  el("p", { class: "lead" }, sentence(decision)), shadows(decision), armTable(decision)];
+  el("p", { class: "lead" }, inWords(decision)), shadows(decision), armTable(decision)];
 
 /** Everything that is kept of a request. */
 export const explain = (decision) => [
   explainChoice(decision),
-  decision.error ? note("bad", decision.error) : null,
+  decision.error ? note("bad", sentence(decision.error)) : null,
   el("h3", {}, "Attempts"), attempts(decision),
   el("h3", {}, "Texts"), texts(decision),
   el("h3", {}, "Feedback"), feedback(decision),

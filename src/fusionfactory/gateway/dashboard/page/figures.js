@@ -76,3 +76,9 @@ export const clock = (at, now = Date.now() / 1000) => {
   const same = day.toDateString() === new Date(1000 * now).toDateString();
   return same ? time : `${day.getFullYear()}-${two(day.getMonth() + 1)}-${two(day.getDate())} ${time}`;
 };
+
+/** A message of the gateway as a sentence. */
+export const sentence = (text) => {
+  const told = text.trim();
+  return told.charAt(0).toUpperCase() + told.slice(1) + (/[.!?]$/.test(told) ? "" : ".");
+};

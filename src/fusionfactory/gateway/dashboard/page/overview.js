@@ -2,7 +2,7 @@
 
 import { Chart, meter, whisker } from "./charts.js";
 import { el, note, row, show, table } from "./dom.js";
-import { MISSING, clock, count, decimal, many, perThousand, percent, plain, seconds, significant, usd } from "./figures.js";
+import { MISSING, clock, count, decimal, many, perThousand, percent, plain, seconds, sentence, significant, usd } from "./figures.js";
 import { read } from "./api.js";
 import { whyWords } from "./explain.js";
 
@@ -87,15 +87,16 @@ export class Overview {
       ["Requests per minute", significant((60 * requests) / seconds_)],
       ["Errors", requests ? percent(errors / requests) : MISSING],
       ["Latency p50", seconds(p50)], ["Latency p95", seconds(p95)], ["First byte p50", seconds(first)],
-      ["Paid", usd(paidOf(summary))], ["Saved", usd(saved), "Against the best single arm, by the router’s estimates."],
+      ["Paid, USD", significant(paidOf(summary))], ["Saved, USD", significant(saved), "Against the best single arm, by the router’s estimates."],
     ];
     show(this.places.tiles, pairs, el("dl", { class: "tiles" },
       pairs.map(([name, value, title]) => el("div", { title }, el("dt", {}, name), el("dd", {}, value)))));
   }
 
-  #charts({ series, step_s: step }) {
-    const points = series.map((point) => ({ ...point, step_s: step }));
-    Object.values(this.charts).forEach((chart) => chart.update(points, step));
+  #charts({ series, at, step_s: step }) {
+    // The last span has not ended: its rates are over what has passed of it.
+    const points = series.map((point) => ({ ...point, step_s: Math.max(10, Math.min(step, at - point.at)) }));
+    Object.values(this.charts).forEach((chart) => chart.update(points));
   }
 
   #alarms({ alarms, window }, { requests }) {
@@ -143,8 +144,8 @@ export class Overview {
   #errors({ errors }) {
     const columns = [["When", "words"], ["Status"], ["Arm", "words"], ["What the client was told", "words long"]];
     show(this.places.errors, errors, table(columns, errors.map((item) => row(columns, [
-      el("a", { href: `#decisions/${encodeURIComponent(item.id)}` }, clock(item.at)),
-      String(item.status || MISSING), item.arm ?? item.chosen ?? MISSING, item.error ?? MISSING])),
+      el("a", { href: `#/decisions/${encodeURIComponent(item.id)}` }, clock(item.at)),
+      String(item.status || MISSING), item.arm ?? item.chosen ?? MISSING, item.error ? sentence(item.error) : MISSING])),
     { caption: "Latest errors", empty: "No request failed in this time." }));
   }
 }

@@ -3,7 +3,7 @@
 import { client, clientKey } from "./api.js";
 import { el, note, show } from "./dom.js";
 import { explainChoice, whyWords } from "./explain.js";
-import { decimal, seconds, usd } from "./figures.js";
+import { decimal, seconds, sentence, usd } from "./figures.js";
 import { chat } from "./stream.js";
 
 const POLICIES = [["auto", "auto"], ["auto:cheap", "auto:cheap"], ["auto:balanced", "auto:balanced"],
@@ -51,7 +51,7 @@ export class Playground {
       this.#models(data.map(({ id }) => id).filter((id) => id !== "auto" && !id.startsWith("auto:")));
       this.trouble.replaceChildren();
     } catch (error) {
-      if (error.name !== "AbortError") this.trouble.replaceChildren(note("bad", `The models cannot be listed: ${error.message}`));
+      if (error.name !== "AbortError") this.trouble.replaceChildren(note("bad", `The models cannot be listed. ${error.message}`));
     }
   }
 
@@ -95,7 +95,7 @@ export class Playground {
       this.prompt.value = "";
       why.append(el("p", { class: "muted" }, `Whole answer after ${seconds((performance.now() - began) / 1000)}.`));
     } catch (error) {
-      const words = error.name === "AbortError" ? "Stopped; the gateway has called the endpoint off." : error.message;
+      const words = error.name === "AbortError" ? "Stopped; the gateway has called the endpoint off." : sentence(error.message);
       answer.append(note("bad", words));
     } finally {
       this.#busy(null);
@@ -138,7 +138,7 @@ export class Playground {
       const decision = await (await client(`/v1/decisions/${encodeURIComponent(why.dataset.decision)}`)).json();
       why.append(el("details", { open: true }, el("summary", {}, "Why this arm"), explainChoice(decision).flat(Infinity)));
     } catch (error) {
-      why.append(el("p", { class: "muted" }, `The decision cannot be shown: ${error.message}`));
+      why.append(el("p", { class: "muted" }, `The decision cannot be shown. ${error.message}`));
     }
   }
 

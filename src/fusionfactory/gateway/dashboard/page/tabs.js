@@ -1,4 +1,5 @@
-// Tabs by mouse, by arrow keys, Home and End; the open one and its detail are in the address.
+// Tabs by mouse, by arrow keys, Home and End; the open one and its detail are in the address, as
+// `#/decisions/ID`: without the slash the browser would take the focus to the panel of that name.
 
 /** Opens panels as the address says; `opened(name, detail)` is told. */
 export const tabs = (bar, opened) => {
@@ -6,7 +7,7 @@ export const tabs = (bar, opened) => {
   const names = buttons.map((button) => button.getAttribute("aria-controls"));
 
   const open = () => {
-    const [wanted, ...rest] = location.hash.slice(1).split("/");
+    const [wanted, ...rest] = location.hash.slice(2).split("/");
     const place = Math.max(0, names.indexOf(wanted));
     buttons.forEach((button, i) => {
       button.setAttribute("aria-selected", String(i === place));
@@ -18,7 +19,7 @@ export const tabs = (bar, opened) => {
   };
 
   buttons.forEach((button, i) => {
-    button.addEventListener("click", () => { location.hash = names[i]; });
+    button.addEventListener("click", () => { location.hash = `/${names[i]}`; });
     button.addEventListener("keydown", (event) => {
       const last = buttons.length - 1;
       const to = {
@@ -27,7 +28,7 @@ export const tabs = (bar, opened) => {
       if (to === undefined) return;
       event.preventDefault();
       buttons[to].focus();
-      location.hash = names[to];
+      location.hash = `/${names[to]}`;
     });
   });
   addEventListener("hashchange", open);
