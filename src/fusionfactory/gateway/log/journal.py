@@ -227,8 +227,7 @@ class Journal:
             if before and kept:
                 self._told, kept = shed, kept - 1
             if kept < len(batch):
-                # Its reason comes with the next attempt.
-                failing = "the disk took a part of what it was given"
+                failing = self._segment.trouble or "the disk took a part of what it was given"
             elif self._segment.size >= _SEGMENT_BYTES:
                 self._end_segment()
         except OSError as error:

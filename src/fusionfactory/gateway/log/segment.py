@@ -30,11 +30,13 @@ class Segment:
         path: Of the file.
         size: Bytes of the whole lines in it.
         file: Its descriptor.
+        trouble: What the disk said when it took a part of what it was given.
     """
 
     path: Path
     size: int
     file: int
+    trouble: str | None = None
 
     @classmethod
     def create(cls, folder: Path, worker: int) -> Self:
@@ -89,7 +91,8 @@ class Segment:
         while done < len(batch):
             try:
                 done += os.write(self.file, batch[done:])
-            except OSError:
+            except OSError as error:
+                self.trouble = error.strerror
                 break
         return done
 
