@@ -114,6 +114,12 @@ def test_a_budget_is_kept(desk: Desk) -> None:
     with pytest.raises(Refusal, match="cheapest choice costs 1 USD per 1,000") as refused:
         decide(routing, ask(policy=Policy.budget(0.5)))
     assert refused.value.status == 400
+    with pytest.raises(Refusal, match="cheapest choice costs"):
+        decide(routing, ask(model="auto:budget:0.5"))
+    routing = desk(router=SpokenRouter(EXPECTED), settings=RoutingSettings(auto="budget:0.5"))
+    routed = decide(routing, ask())
+    assert routed.why == "default", "the operator's budget is not the client's fault"
+    assert "cheapest choice costs" in routed.excluded[ROUTER]
 
 
 def test_an_arm_of_unknown_cost_comes_last_where_cost_counts(desk: Desk) -> None:
@@ -183,8 +189,10 @@ def test_a_paper_router_decides_by_its_own_policy_alone(desk: Desk) -> None:
     routed = decide(routing, ask())
     assert routed.arms == ("small", "middle", "large")
     assert routed.estimates["large"] == (-0.5, 0.2)
+    for model in ("auto:best", "auto:budget:0.5"):
+        routed = decide(routing, ask(model=model))
+        assert (routed.why, routed.arms[0]) == ("default", "small")
     routed = decide(routing, ask(model="auto:best"))
-    assert (routed.why, routed.arms[0]) == ("default", "small")
     assert "learned the labels of policy 'balance'" in routed.excluded[ROUTER]
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusionfactory.errors import PolicyError
-from fusionfactory.gateway.routing.estimation import digest
+from fusionfactory.gateway.routing.estimation import Question
 from fusionfactory.gateway.routing.served import Served
 from fusionfactory.gateway.routing.trade import Row, Trade, best
 from fusionfactory.policy import Policy, choose
@@ -35,7 +35,7 @@ _ARMS = st.lists(st.tuples(_QUALITY, _COST), min_size=1, max_size=6)
 
 
 @given(cells=_ARMS, odds=st.floats(0, 1), policy=st.sampled_from(POLICIES), data=st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_one_row(
     cells: list[tuple[float, float]], odds: float, policy: Policy, data: st.DataObject
 ) -> None:
@@ -132,6 +132,8 @@ def test_estimates_in_single_precision() -> None:
         assert served.trade(policy).utilities(row, served.every) == expected
 
 
-def test_a_text_has_one_digest() -> None:
-    assert digest("a") == digest("a")
-    assert len({digest(text) for text in ("", "a", "b", "\ud800", "漢")}) == 5
+def test_texts_are_told_apart() -> None:
+    assert Question.of("a") == Question.of("a")
+    texts = ("", " ", "a", "b", "\ud800", "漢", "x" * 30_000, "x" * 30_001)
+    assert len({Question.of(text).key for text in texts}) == len(texts) - 1, "both ends are alike"
+    assert Question.of(" a\n").text == " a\n"

@@ -9,6 +9,7 @@ from fusionfactory.errors import PolicyError
 
 if TYPE_CHECKING:
     from fusionfactory.gateway.routing.ask import Ask
+    from fusionfactory.gateway.routing.estimation import Question
     from fusionfactory.gateway.routing.served import Served
     from fusionfactory.policy import Policy
 
@@ -22,7 +23,7 @@ class Case:
     Attributes:
         ask: What came.
         policy: The trade-off.
-        key: Digest of its text.
+        question: Its text.
         excluded: Arm to the reason why it cannot answer, or should not at present.
         resting: Of these, the arms that come last rather than never.
         own: The arm that its conversation has; None where that cannot answer.
@@ -30,7 +31,7 @@ class Case:
 
     ask: Ask
     policy: Policy
-    key: bytes
+    question: Question
     excluded: dict[str, str]
     resting: frozenset[str]
     own: str | None

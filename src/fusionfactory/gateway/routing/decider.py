@@ -12,11 +12,11 @@ from fusionfactory.gateway.routing.capabilities import Capabilities
 from fusionfactory.gateway.routing.case import Case
 from fusionfactory.gateway.routing.choosing import Chooser
 from fusionfactory.gateway.routing.defaults import default_order
-from fusionfactory.gateway.routing.estimation import digest
+from fusionfactory.gateway.routing.estimation import Question
 from fusionfactory.gateway.routing.exploration import Exploration
 from fusionfactory.gateway.routing.pacer import Pacer
 from fusionfactory.gateway.routing.policies import AUTO, Policies
-from fusionfactory.gateway.routing.served import Served
+from fusionfactory.gateway.routing.served import Served, UnaffordableError
 from fusionfactory.gateway.routing.sessions import Sessions
 from fusionfactory.gateway.routing.shadows import Shadows
 from fusionfactory.serve_settings import ExplorationSettings
@@ -157,18 +157,17 @@ class Routing:
         shadow = self._shadows.choose(case)
         if served is None:
             return self._default(case, None, "there is no router yet", shadow)
-        row = served.estimation.kept(case.key)
+        row = served.estimation.kept(case.question)
         if row is None:
             try:
-                row = await served.estimation.row(
-                    case.key, ask.text, self._settings.decide_within_s
-                )
+                within_s = self._settings.decide_within_s
+                row = await served.estimation.row(case.question, within_s)
             except Unanswered as error:
                 return self._default(case, None, str(error), shadow)
         try:
             return self._routed(case, served, row, shadow)
         except PolicyError as error:
-            if ask.policy is not None and policy.budget_usd is not None:
+            if isinstance(error, UnaffordableError) and policy not in self.policies.configured:
                 raise Refusal(400, error.message, code="invalid_policy") from None
             return self._default(case, row, error.message, shadow)
 
@@ -179,7 +178,7 @@ class Routing:
             return None
         within_s = self._settings.decide_within_s
         try:
-            return (await served.estimation.row(digest(text), text, within_s)).task
+            return (await served.estimation.row(Question.of(text), within_s)).task
         except Unanswered:
             return None
 
@@ -218,7 +217,7 @@ class Routing:
         own = None if ask.session is None else self._sessions.get(ask.session)
         if own in excluded:
             own = None
-        return Case(ask, policy, digest(ask.text), excluded, resting, own)
+        return Case(ask, policy, Question.of(ask.text), excluded, resting, own)
 
     def _routed(self, case: Case, served: Served, row: Row, shadow: dict[str, str]) -> Routed:
         columns = case.columns(served)

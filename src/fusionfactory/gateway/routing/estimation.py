@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections import OrderedDict
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.types import Estimates, FloatArray
 
-__all__ = ["Estimation", "digest"]
+__all__ = ["Estimation", "Question"]
 
 _ROWS = 2048
 """Texts whose estimates are kept."""
@@ -31,10 +31,23 @@ _LONGEST = 20_000
 """Characters that are looked at; of a longer text both ends, lest it hold up all others."""
 
 
-def digest(text: str) -> bytes:
-    """What a text is known by."""
-    told = text.encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(told, digest_size=16, usedforsecurity=False).digest()
+class Question(NamedTuple):
+    """A text as routers see it.
+
+    Attributes:
+        text: What is looked at.
+        key: By which its estimates are kept.
+    """
+
+    text: str
+    key: bytes
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """A very long text is looked at from both ends."""
+        seen = text if len(text) <= _LONGEST else cut(text, _LONGEST)
+        told = seen.encode("utf-8", "surrogatepass")
+        return cls(seen, hashlib.blake2b(told, digest_size=16, usedforsecurity=False).digest())
 
 
 class Estimation:
@@ -63,36 +76,36 @@ class Estimation:
             self.rows, name="estimates", patience_s=patience_s
         )
 
-    def kept(self, key: bytes) -> Row | None:
-        """The row of a text seen lately, by its `digest`."""
-        row = self._kept.get(key)
+    def kept(self, question: Question) -> Row | None:
+        """The row of a text that came lately."""
+        row = self._kept.get(question.key)
         if row is not None:
-            self._kept.move_to_end(key)
+            self._kept.move_to_end(question.key)
         return row
 
-    async def row(self, key: bytes, text: str, within_s: float) -> Row:
-        """The row of a text; on the event loop of `kept`.
+    async def row(self, question: Question, within_s: float) -> Row:
+        """The row of a text.
 
         Raises:
             Unanswered: The router fails, hangs, or does not answer within so many seconds.
         """
-        row = self.kept(key)
+        row = self.kept(question)
         if row is None:
-            row = await self._batcher.ask(text, within_s)
-            self.keep(key, row)
+            row = await self._batcher.ask(question.text, within_s)
+            self.keep(question, row)
         return row
 
-    def coming(self, text: str) -> asyncio.Future[Row]:
+    def coming(self, question: Question) -> asyncio.Future[Row]:
         """The row of a text, for whoever need not wait for it.
 
         Raises:
             Unanswered: As `row`.
         """
-        return self._batcher.submit(text)
+        return self._batcher.submit(question.text)
 
-    def keep(self, key: bytes, row: Row) -> None:
+    def keep(self, question: Question, row: Row) -> None:
         """Keeps a row for the next time."""
-        self._kept[key] = row
+        self._kept[question.key] = row
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
@@ -107,7 +120,7 @@ class Estimation:
             PolicyError: An estimate of quality is no finite number.
         """
         router = self._router
-        estimates = router.estimate([cut(text, _LONGEST) for text in texts])
+        estimates = router.estimate(list(texts))
         quality = np.asarray(estimates.quality)[:, self._columns]
         if not np.isfinite(quality).all():
             msg = f"router {router.name!r} expects a quality that is no finite number"

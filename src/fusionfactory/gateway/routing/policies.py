@@ -28,6 +28,9 @@ class Policies:
     Args:
         settings: What `auto`, `auto:cheap`, `auto:balanced` and `auto:best` stand for.
 
+    Attributes:
+        configured: The policies of the settings, which no client has to answer for.
+
     Raises:
         ConfigError: One of them is no policy.
     """
@@ -35,6 +38,7 @@ class Policies:
     def __init__(self, settings: RoutingSettings) -> None:
         self._auto = _configured("auto", settings.auto)
         self._named = {name: _configured(name, getattr(settings, name)) for name in _NAMES}
+        self.configured = frozenset((self._auto, *self._named.values()))
         self._read: dict[str, Policy] = {}
 
     def of(self, ask: Ask) -> Policy | None:

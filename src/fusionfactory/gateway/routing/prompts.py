@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Prompts", "TaskOf"]
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _PLAIN = "direct"
 _NO_NOTES = "format"
 
@@ -108,7 +108,7 @@ class Prompts:
             try:
                 block = await self._block(question, strategy)
             except Unanswered as error:
-                _LOG.warning("an answer goes without notes of %s: %s", strategy, error)
+                _log.warning("an answer goes without notes of %s: %s", strategy, error)
                 strategy = _NO_NOTES
         messages = with_notes(body["messages"], block, told.closing)
         return {**body, "messages": list(messages)}, strategy
@@ -133,7 +133,7 @@ class Prompts:
         try:
             similarity = await self._notes.similarity(question, self._within_s)
         except Unanswered as error:
-            _LOG.warning("the gate of %s goes by the task alone: %s", model, error)
+            _log.warning("the gate of %s goes by the task alone: %s", model, error)
             return gate.decide([task])[0]
         return gate.decide([task], np.array([similarity]))[0]
 

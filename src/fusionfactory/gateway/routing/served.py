@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
     from fusionfactory.policy import Policy
 
-__all__ = ["Served"]
+__all__ = ["Served", "UnaffordableError"]
 
 _REMEMBERED = 1024
+
+
+class UnaffordableError(PolicyError):
+    """The budget cannot be kept by the arms as they are."""
 
 
 class Served:
@@ -48,7 +52,8 @@ class Served:
         """The policy as this router applies it.
 
         Raises:
-            PolicyError: The router was fitted under another policy, or cannot keep to the budget.
+            UnaffordableError: The router cannot keep to the budget.
+            PolicyError: It was fitted under another policy.
         """
         found = self._trades.get(policy)
         if found is None:
@@ -60,7 +65,7 @@ class Served:
                 found = error
             self._trades[policy] = found
         if isinstance(found, PolicyError):
-            raise PolicyError(found.message)
+            raise type(found)(found.message)
         return found
 
     def _traded(self, policy: Policy) -> Trade:
@@ -78,7 +83,11 @@ class Served:
         head_start = None
         if ahead is not None:
             head_start = tuple(float(ahead[column]) for column in self._columns)
-        return Trade(router.frontier_.within(policy), head_start=head_start)
+        try:
+            policy = router.frontier_.within(policy)
+        except PolicyError as error:
+            raise UnaffordableError(error.message) from None
+        return Trade(policy, head_start=head_start)
 
     def best(
         self, row: Row, policy: Policy, utility: Sequence[float], columns: Sequence[int]

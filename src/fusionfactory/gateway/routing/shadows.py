@@ -46,12 +46,12 @@ class Shadows:
         """
         choices: dict[str, str] = {}
         for served in self._served.values():
-            row = served.estimation.kept(case.key)
+            row = served.estimation.kept(case.question)
             if row is not None:
                 _choose(choices, case, served, row)
                 continue
             with contextlib.suppress(Unanswered):
-                coming = served.estimation.coming(case.ask.text)
+                coming = served.estimation.coming(case.question)
                 coming.add_done_callback(partial(_come, choices, case, served))
         return choices
 
@@ -64,7 +64,7 @@ class Shadows:
 def _come(choices: dict[str, str], case: Case, served: Served, coming: asyncio.Future[Row]) -> None:
     if coming.cancelled() or coming.exception() is not None:
         return
-    served.estimation.keep(case.key, coming.result())
+    served.estimation.keep(case.question, coming.result())
     _choose(choices, case, served, coming.result())
 
 
