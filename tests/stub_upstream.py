@@ -60,6 +60,7 @@ class Knobs:
         headers: Further headers of every answer, such as `retry-after`.
         usage: Where a stream that is asked for usage carries it: in a chunk of its own without
             choices, on the last chunk that has choices, or nowhere (nor does a plain answer then).
+        raw: What a stream is made of, word for word, instead of an answer.
         calls_tools: Whether it calls the tools that it is offered.
         input_price: USD per million tokens of prompts.
         output_price: USD per million tokens of answers.
@@ -72,6 +73,7 @@ class Knobs:
     faulty_calls: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     usage: Literal["chunk", "last", "never"] = "chunk"
+    raw: list[str] | None = None
     calls_tools: bool = True
     input_price: float = _PROMPT_PRICE
     output_price: float = _ANSWER_PRICE
@@ -373,6 +375,12 @@ async def _stream(
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **knobs.headers})
     await response.prepare(request)
+    if knobs.raw is not None:
+        for piece in knobs.raw:
+            await response.write(piece.encode())
+            await asyncio.sleep(knobs.chunk_s)
+        await response.write_eof()
+        return response
     for chunk, tokens in reply.chunks():
         await _event(response, json.dumps(chunk))
         served.output_tokens += tokens

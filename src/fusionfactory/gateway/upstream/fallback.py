@@ -29,6 +29,7 @@ __all__ = ["Fallback"]
 
 _LONGEST_BACKOFF_S = 10.0
 _UNAVAILABLE = 503
+_PATIENCE = 1.5
 
 
 class Fallback:
@@ -60,17 +61,19 @@ class Fallback:
             Refusal: A prompt cannot be made.
         """
         loop = asyncio.get_running_loop()
-        patience = loop.time() + self._settings.breaker_open_s
+        patience: float | None = None
         rounds = 0
         while True:
             answer = await self._round()
             if answer is not None:
                 return answer
             pause_s = self._pause_s(rounds)
-            at = loop.time() + pause_s
-            healthy = any(lane.breaker.wait_s == 0.0 for lane in self._lanes)
-            limit = self._wording.deadline if healthy else min(patience, self._wording.deadline)
-            if self._left <= 0 or not self._lanes or at > limit:
+            limit = self._wording.deadline
+            if all(lane.breaker.wait_s > 0.0 for lane in self._lanes):
+                # One probe is waited for; where it fails, so would whatever follows.
+                patience = patience or loop.time() + _PATIENCE * self._settings.breaker_open_s
+                limit = min(limit, patience)
+            if self._left <= 0 or not self._lanes or loop.time() + pause_s > limit:
                 raise self._failure()
             await asyncio.sleep(pause_s)
             rounds += 1

@@ -30,7 +30,8 @@ async def hedged(
         after_s: Seconds without an answer after which it is.
 
     Raises:
-        Failure: The first one failed before the second was asked, or both did: the later failure.
+        Failure: The first one failed before the second was asked, or both did, or the request is
+            one that no arm answers.
     """
     loop = asyncio.get_running_loop()
     running = {loop.create_task(first)}
@@ -42,7 +43,8 @@ async def hedged(
             running.add(loop.create_task(other))
         while True:
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
+            # Answers first: none is left behind by a failure that ends the race.
+            for task in sorted(done, key=lambda task: task.exception() is not None):
                 won = _better(won, task)
             if won is not None:
                 return won
@@ -69,12 +71,12 @@ def _drop(task: asyncio.Task[Answer]) -> None:
 
 def _better(won: Answer | None, task: asyncio.Task[Answer]) -> Answer | None:
     """The answer of a task that is done, unless there is one; a second one is dropped."""
-    if task.cancelled() or task.exception() is not None:
-        if not (task.cancelled() or isinstance(task.exception(), Failure)):
-            # No failure of an endpoint: not to be hidden by the other arm's answer.
-            task.result()
+    try:
+        answer = task.result()
+    except Failure as failure:
+        if not failure.elsewhere and won is None:
+            raise
         return won
-    if won is None:
-        return task.result()
-    task.result().drop(LOST)
-    return won
+    if won is not None:
+        answer.drop(LOST)
+    return won or answer
