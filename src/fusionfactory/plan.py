@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fusionfactory.clients import ChatRequest
 from fusionfactory.collect import ArmCall, interleaved
 from fusionfactory.errors import ConfigError
+from fusionfactory.judge import Judge
 from fusionfactory.pricing import CallPrice
 from fusionfactory.scorers import ALIASES, SCORERS
 from fusionfactory.tasks import TASKS, make_task
@@ -31,6 +32,7 @@ __all__ = [
     "endpoint_name",
     "known_tasks",
     "make_clients",
+    "make_judge",
     "make_prompter",
     "plan_calls",
     "questions",
@@ -182,6 +184,30 @@ def call_price(config: Config, model: ModelSettings) -> CallPrice:
         None if endpoint is None else endpoint.provider,
         model.input_price,
         model.output_price,
+    )
+
+
+def make_judge(config: Config, name: str, *, structured: bool | None = None) -> Judge:
+    """The judge of this name, with its client.
+
+    Args:
+        config: Its `[[models]]` hold the judge.
+        name: Of the judge.
+        structured: See `Judge`.
+
+    Raises:
+        ConfigError, InputError: There is no such model, or its endpoint cannot be used.
+    """
+    (model,) = choose("model", config.models, [name])
+    endpoint = endpoint_name(model)
+    return Judge(
+        model=model.model or model.name,
+        client=make_clients(config, [model])[endpoint],
+        price=call_price(config, model),
+        name=model.name,
+        endpoint=endpoint,
+        params=model.params,
+        structured=structured,
     )
 
 

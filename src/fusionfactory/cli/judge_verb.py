@@ -141,23 +141,12 @@ def _check_modes(
 
 def _judge(config: Config, name: str | None, structured: bool | None) -> Judge:
     """The judge of this name in the settings, with its client."""
-    from fusionfactory.judge import Judge
-    from fusionfactory.plan import call_price, choose, endpoint_name, make_clients
+    from fusionfactory.plan import make_judge
 
     if name is None:
         msg = "name the judge: --model NAME, or `model` under [judge] in the settings"
         raise ConfigError(msg, field="model")
-    (model,) = choose("model", config.models, [name])
-    endpoint = endpoint_name(model)
-    return Judge(
-        model=model.model or model.name,
-        client=make_clients(config, [model])[endpoint],
-        price=call_price(config, model),
-        name=model.name,
-        endpoint=endpoint,
-        params=model.params,
-        structured=structured,
-    )
+    return make_judge(config, name, structured=structured)
 
 
 def _print_run(where: Console, run: JudgeSummary) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "feedback",
     "gaps",
     "journals",
+    "judgements",
     "meta",
     "outcomes",
     "prepare",
@@ -196,6 +197,20 @@ feedback = sa.Table(
 )
 """What users said of a request, by its id; not yet applied where that is not yet there."""
 
+judgements = sa.Table(
+    "judgements",
+    _metadata,
+    sa.Column("query_no", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("share", sa.Double, nullable=False),
+    sa.Column("usd", sa.Double, nullable=False),
+    sa.Index("judgements_at", "at"),
+)
+"""The requests whose answer a judge was asked about: when, with which probability, for how much.
+
+A row is there before the call is made; `usd` is then the most that it can cost.
+"""
+
 tallies = sa.Table(
     "tallies",
     _metadata,
@@ -238,7 +253,16 @@ gaps = sa.Table(
 
 _SINCE_4 = {
     table.name
-    for table in (requests, conversations, router_arms, feedback, tallies, journals, gaps)
+    for table in (
+        requests,
+        conversations,
+        router_arms,
+        feedback,
+        judgements,
+        tallies,
+        journals,
+        gaps,
+    )
 }
 
 

@@ -15,6 +15,7 @@ from fusionfactory.store.schema import (
     feedback,
     gaps,
     journals,
+    judgements,
     outcomes,
     queries,
     requests,
@@ -79,7 +80,7 @@ class Retention:
         select = sa.select(requests.c.query_no).where(requests.c.at < oldest).limit(_CHUNK)
         with self._store.transaction(write=True) as connection:
             numbers = connection.execute(select).scalars().all()
-            for table in (conversations, scores, outcomes, requests):
+            for table in (conversations, judgements, scores, outcomes, requests):
                 connection.execute(table.delete().where(table.c.query_no.in_(numbers)))
             connection.execute(queries.delete().where(queries.c.no.in_(numbers)))
         return len(numbers)
