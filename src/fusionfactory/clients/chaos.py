@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import json
 import signal
 import sys
@@ -22,104 +21,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from aiohttp import web
 
+from fusionfactory.clients.chaos_plan import FATAL, LATE, TRANSIENT, Chaos, request_key
+from fusionfactory.clients.chaos_stream import Progress, send_malformed, send_stream
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping
 
-    from fusionfactory.clients.base import Message
-
-__all__ = ["FATAL", "TRANSIENT", "Chaos", "make_app", "request_key", "serve"]
-
-TRANSIENT = ("429", "500", "hang", "reset", "malformed", "html")
-"""Faults that a request meets first: too many requests, an error, silence, a cut, no JSON, HTML."""
-
-FATAL = ("500", "malformed", "empty", "400")
-"""Faults that a request meets every time."""
-
-_WORDS = (
-    "amber",
-    "birch",
-    "cedar",
-    "dune",
-    "ember",
-    "fjord",
-    "grove",
-    "heath",
-    "île",
-    "джаз",
-    "水",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Chaos:
-    """What goes wrong, and how often.
-
-    Attributes:
-        seed: Of everything.
-        faults: Share of the requests that meet transient faults before they succeed.
-        fatal: Share of the requests that never succeed.
-        most_faults: Transient faults in a row at most; a client with as many retries gets through.
-        latency_s: Seconds before a good answer.
-        hang_s: Seconds of silence; longer than the client's timeout.
-        retry_after_s: What a 429 asks for.
-        models: What `/v1/models` lists.
-    """
-
-    seed: int = 0
-    faults: float = 0.4
-    fatal: float = 0.1
-    most_faults: int = 3
-    latency_s: float = 0.0
-    hang_s: float = 3600.0
-    retry_after_s: float = 0.05
-    models: Sequence[str] = ("chaos-small", "chaos-large")
-
-    def behaviour(self, key: str, attempt: int) -> str:
-        """What the attempt (from 1) of a request meets: `ok`, or one of `TRANSIENT` or `FATAL`."""
-        first, second, *rest = self._digest(key)
-        if first < self.fatal:
-            return FATAL[int(second * len(FATAL))]
-        if first < self.fatal + self.faults and attempt <= 1 + int(second * self.most_faults):
-            return TRANSIENT[int(rest[attempt % len(rest)] * len(TRANSIENT))]
-        return "ok"
-
-    def answer(self, key: str, model: str) -> dict[str, Any]:
-        """The chat completion of a request."""
-        parts = self._digest(key)
-        text = " ".join(_WORDS[int(part * len(_WORDS))] for part in parts)
-        return self._completion(key, model, text)
-
-    def empty(self, key: str, model: str) -> dict[str, Any]:
-        """A chat completion that was paid for and says nothing."""
-        return self._completion(key, model, "")
-
-    def _completion(self, key: str, model: str, text: str) -> dict[str, Any]:
-        sent, received = (1 + int(part * 500) for part in self._digest(key)[-2:])
-        message = {"role": "assistant", "content": text}
-        return {
-            "id": f"chatcmpl-{key[:24]}",
-            "object": "chat.completion",
-            "created": 0,
-            "model": model,
-            "choices": [
-                {"index": 0, "message": message, "finish_reason": "stop" if text else "length"}
-            ],
-            "usage": {
-                "prompt_tokens": sent,
-                "completion_tokens": received,
-                "total_tokens": sent + received,
-            },
-        }
-
-    def _digest(self, key: str) -> list[float]:
-        """Eight numbers in [0, 1) that hang on seed and key."""
-        digest = hashlib.sha256(f"{self.seed}:{key}".encode()).digest()
-        return [int.from_bytes(digest[i : i + 4], "big") / 2**32 for i in range(0, 32, 4)]
-
-
-def request_key(model: str, messages: Sequence[Message]) -> str:
-    """SHA-256 of what a request asks, in hexadecimal."""
-    return hashlib.sha256(json.dumps([model, messages], sort_keys=True).encode()).hexdigest()
+__all__ = ["FATAL", "LATE", "TRANSIENT", "Chaos", "make_app", "request_key", "serve"]
 
 
 def make_app(chaos: Chaos, log: TextIO | None = None) -> web.Application:
@@ -128,9 +36,29 @@ def make_app(chaos: Chaos, log: TextIO | None = None) -> web.Application:
     Args:
         chaos: What goes wrong.
         log: Gets a JSON line per chat request: `key`, `attempt`, `behaviour` and `complete`, which
-            is whether the whole body of a 200 was written. Faults are logged before they happen.
+            is whether the whole body of a 200 was written; with prices also `model`, `stream`,
+            `usage` and `cost_usd`. Faults are logged before they happen, but for those of a stream
+            that has begun.
     """
     return _Endpoint(chaos, log).app()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A chat request, and how often it was made."""
+
+    key: str
+    model: str
+    attempt: int
+    fields: Mapping[str, Any]
+
+    @property
+    def stream(self) -> bool:
+        return bool(self.fields.get("stream"))
+
+    @property
+    def wants_usage(self) -> bool:
+        return bool((self.fields.get("stream_options") or {}).get("include_usage"))
 
 
 class _Endpoint:
@@ -139,6 +67,7 @@ class _Endpoint:
     def __init__(self, chaos: Chaos, log: TextIO | None) -> None:
         self._chaos, self._log = chaos, log
         self._attempts: Counter[str] = Counter()
+        self._streamed: set[str] = set()
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 2**20)
@@ -159,35 +88,64 @@ class _Endpoint:
             model, messages = str(fields["model"]), list(fields["messages"])
         except (ValueError, KeyError, TypeError):
             return _refusal(400, "expected a JSON object with model and messages")
-        if fields.get("stream"):
+        if fields.get("stream") and not self._chaos.streams:
             return _refusal(400, "this endpoint does not stream")
         key = request_key(model, messages)
         self._attempts[key] += 1
-        attempt = self._attempts[key]
-        behaviour = self._chaos.behaviour(key, attempt)
+        asked = _Asked(key, model, self._attempts[key], fields)
+        behaviour = self._chaos.behaviour(key, asked.attempt)
+        make = self._chaos.empty if behaviour == "empty" else self._chaos.answer
+        answer, progress = make(key, model), Progress()
         if behaviour not in {"ok", "empty"}:
-            self._note(key, attempt, behaviour, complete=False)
-            return await self._misbehave(request, behaviour, self._chaos.answer(key, model))
-        complete = False
+            self._note(asked, behaviour, answer, progress)
+            return await self._misbehave(request, behaviour, answer, stream=asked.stream)
+        late = None
+        if asked.stream and key not in self._streamed:
+            self._streamed.add(key)
+            late = self._chaos.late_behaviour(key)
         try:
             await asyncio.sleep(self._chaos.latency_s)
-            make = self._chaos.answer if behaviour == "ok" else self._chaos.empty
-            response = web.json_response(make(key, model))
+            if asked.stream:
+                return await send_stream(
+                    request,
+                    answer,
+                    late,
+                    progress,
+                    reports_usage=asked.wants_usage,
+                    drip_s=self._chaos.drip_s,
+                    hang_s=self._chaos.hang_s,
+                )
+            response = web.json_response(answer)
             await response.prepare(request)
             await response.write_eof()
-            complete = True
+            progress.complete = True
         finally:
-            self._note(key, attempt, behaviour, complete=complete)
+            self._note(asked, late or behaviour, answer, progress)
         return response
 
-    def _note(self, key: str, attempt: int, behaviour: str, *, complete: bool) -> None:
-        if self._log is not None:
-            line = {"key": key, "attempt": attempt, "behaviour": behaviour, "complete": complete}
-            self._log.write(json.dumps(line) + "\n")
-            self._log.flush()
+    def _note(
+        self, asked: _Asked, behaviour: str, answer: dict[str, Any], progress: Progress
+    ) -> None:
+        if self._log is None:
+            return
+        line = {
+            "key": asked.key,
+            "attempt": asked.attempt,
+            "behaviour": behaviour,
+            "complete": progress.complete,
+        }
+        if self._chaos.prices is not None:
+            line |= {
+                "model": asked.model,
+                "stream": asked.stream,
+                "usage": answer["usage"],
+                "cost_usd": self._chaos.cost_usd(answer, progress),
+            }
+        self._log.write(json.dumps(line) + "\n")
+        self._log.flush()
 
     async def _misbehave(
-        self, request: web.Request, behaviour: str, answer: dict[str, Any]
+        self, request: web.Request, behaviour: str, answer: dict[str, Any], *, stream: bool
     ) -> web.StreamResponse:
         body = json.dumps(answer).encode()
         if behaviour == "hang":
@@ -196,11 +154,14 @@ class _Endpoint:
         if behaviour == "reset":
             response = web.StreamResponse(headers={"Content-Type": "application/json"})
             response.content_length = len(body)
-            await response.prepare(request)
-            await response.write(body[: len(body) // 2])
+            if not stream:
+                await response.prepare(request)
+                await response.write(body[: len(body) // 2])
             if request.transport is not None:
                 request.transport.abort()
             return response
+        if behaviour == "malformed" and stream:
+            return await send_malformed(request, answer)
         if behaviour == "malformed":
             return web.Response(body=body[: len(body) // 2], content_type="application/json")
         if behaviour == "html":
@@ -257,6 +218,24 @@ def _main() -> None:
     parser.add_argument("--most-faults", type=int, default=chaos.most_faults)
     parser.add_argument("--latency", type=float, default=chaos.latency_s, metavar="SECONDS")
     parser.add_argument("--retry-after", type=float, default=chaos.retry_after_s, metavar="SECONDS")
+    parser.add_argument("--streams", action="store_true", help="serves streams, too")
+    parser.add_argument(
+        "--late",
+        type=float,
+        default=chaos.late,
+        metavar="SHARE",
+        help="of streams that go wrong after their first word",
+    )
+    parser.add_argument("--drip", type=float, default=chaos.drip_s, metavar="SECONDS")
+    parser.add_argument("--hang", type=float, default=chaos.hang_s, metavar="SECONDS")
+    parser.add_argument(
+        "--prices",
+        type=float,
+        nargs=2,
+        metavar="USD",
+        help="per million input and output tokens, for costs in the log",
+    )
+    parser.add_argument("--models", nargs="+", default=chaos.models, metavar="NAME")
     parser.add_argument("--log", type=Path, metavar="FILE", help="gets a JSON line per request")
     options = parser.parse_args()
     chaos = Chaos(
@@ -266,6 +245,12 @@ def _main() -> None:
         most_faults=options.most_faults,
         latency_s=options.latency,
         retry_after_s=options.retry_after,
+        hang_s=options.hang,
+        models=options.models,
+        streams=options.streams,
+        late=options.late,
+        drip_s=options.drip,
+        prices=options.prices and tuple(options.prices),
     )
     asyncio.run(_run(chaos, options.port, options.log))
 
