@@ -53,8 +53,11 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Adds the other's requests to these."""
-        for name in _SUMS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.requests += other.requests
+        self.unpriced += other.unpriced
+        self.cost_usd += other.cost_usd
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
         self.latency += other.latency
         self.first_byte += other.first_byte
         self.estimated += other.estimated

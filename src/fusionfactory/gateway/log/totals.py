@@ -39,7 +39,10 @@ def read_summary(connection: sa.Connection, since: float) -> dict[str, Any]:
     everything, errors = Tally(), 0
     by_arm, by_router = defaultdict[int, Tally](Tally), defaultdict[int, Tally](Tally)
     failed, by_why = Counter[int](), Counter[str]()
-    for (_, arm, router, wrong, why), tally in read_tallies(connection, since):
+    groups = defaultdict[tuple[int, int, int, str], Tally](Tally)
+    for key, tally in read_tallies(connection, since):
+        groups[key[1:]].add(tally)
+    for (arm, router, wrong, why), tally in groups.items():
         everything.add(tally)
         by_why[why] += tally.requests
         errors += wrong * tally.requests
