@@ -6,11 +6,17 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fake_outcomes import outcome_table
 from fusionfactory.config import Config
+from fusionfactory.gateway.learning.evidence import Rated
+from fusionfactory.gateway.learning.promotion import compare
 from fusionfactory.gateway.log.ingest import Ingester
 from fusionfactory.gateway.log.journal import Journal
+from fusionfactory.gateway.log.logged import Logged
 from fusionfactory.gateway.log.record import Attempt, Record, new_id
+from fusionfactory.policy import Policy
 from fusionfactory.routers import make_router
 from fusionfactory.types import Query
 
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     from fusionfactory.serve_settings import LogSettings
     from fusionfactory.store import Store
 
-__all__ = ["XSS", "configured", "fill", "record", "small_router", "two_versions"]
+__all__ = ["XSS", "configured", "estimated", "fill", "record", "small_router", "two_versions"]
 
 XSS = "<img src=x onerror='window.pwned=1'><script>window.pwned=1</script>\"'&"
 """A question that is an attack."""
@@ -113,3 +119,21 @@ def two_versions(versions: Versions, **facts: Any) -> tuple[str, str]:  # noqa: 
     first = versions.add(small_router((0.9, 0.2)), {"queries": 12})
     versions.promote(first)
     return first, versions.add(small_router((0.2, 0.9)), facts)
+
+
+def estimated(candidate: Router, incumbent: Router, quality: dict[str, float]) -> dict[str, Any]:
+    """What `learn` notes of a candidate, by a log that tried two arms of that quality evenly."""
+    n, arms = 400, tuple(quality)
+    chosen = np.arange(n) % len(arms)
+    logged = Logged(
+        ids=[f"req_{i}" for i in range(n)],
+        text=[f"Which is the {i}th prime?" for i in range(n)],
+        arms=arms,
+        chosen=chosen,
+        propensity=np.full(n, 1 / len(arms)),
+        reward=np.random.default_rng(0).binomial(1, [quality[arms[i]] for i in chosen]) * 1.0,
+        cost_usd=np.full(n, 1e-5),
+        at=np.arange(n) * 1.0,
+    )
+    policy = Policy.parse("performance")
+    return compare(logged, Rated(candidate), Rated(incumbent), policy).to_json()

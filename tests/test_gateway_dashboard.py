@@ -369,6 +369,25 @@ def test_promotion_wants_evidence_or_force_and_can_be_taken_back(dashboard: Dash
     assert "there is no earlier version" in again.json()["error"]["message"]
 
 
+def test_an_estimate_without_objections_is_evidence_against_the_version_it_names(
+    dashboard: Dashboard,
+) -> None:
+    first, second = two_versions(dashboard.versions)
+    client = dashboard.client()
+
+    def promote(**facts: Any) -> Any:  # noqa: ANN401
+        dashboard.versions.note(second, facts)
+        return client.post(f"{API}/versions/{second}/promote", json={}, headers=CHANGE)
+
+    doubtful = {"objections": ["its gain may be nothing"]}
+    refused = promote(against=first, estimate=doubtful)
+    assert "its gain may be nothing" in refused.json()["error"]["message"]
+    refused = promote(against="v0-gone", estimate={"objections": []})
+    assert f"nobody has estimated {second} against {first}" in refused.json()["error"]["message"]
+    assert dashboard.versions.current == first
+    assert promote(against=first).json()["current"] == second
+
+
 @pytest.mark.parametrize(
     ("content", "status"), [(b"[1]", 400), (b"{", 400), (b"x" * 5000, 413), (b"\xff", 400)]
 )

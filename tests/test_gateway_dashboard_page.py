@@ -14,7 +14,7 @@ import pytest
 from fusionfactory.gateway.access.keys import KeyFile
 from fusionfactory.gateway.learning.versions import Versions
 from fusionfactory.routers import load_router
-from gateway_dashboard import XSS
+from gateway_dashboard import XSS, estimated
 from gateway_process import router_that_prefers, serving, settings
 from stub_upstream import Knobs, stub_upstream
 
@@ -196,6 +196,38 @@ def test_promote_force_and_roll_back(site: Site, folder: Path, gateway: Serving)
     page.get_by_text(f"{first} decides again").wait_for()
     assert versions.current == first
     gateway.wait(lambda it: it.chat("once more").headers["x-fusionfactory-arm"] == "arm-1")
+
+
+@pytest.mark.parametrize(("better", "sign"), [("arm-2", "+"), ("arm-1", "−")])
+def test_the_estimate_is_shown_before_a_promotion(
+    browser: Browser, stub: StubUpstream, tmp_path: Path, better: str, sign: str
+) -> None:
+    (tmp_path / "fusionfactory.toml").write_text(settings(stub.url, workers=1))
+    first, second = (
+        load_router(router_that_prefers(arm, tmp_path / arm)) for arm in ("arm-1", "arm-2")
+    )
+    quality = {"arm-1": 0.3, "arm-2": 0.3} | {better: 0.8}
+    versions = Versions(tmp_path / "gateway")
+    old = versions.promote(versions.add(first))
+    estimate = estimated(second, first, quality)
+    new = versions.add(second, {"against": old, "estimate": estimate, "answers": 400})
+    with serving(tmp_path) as gateway, visiting(browser, gateway.url) as site:
+        page = site.open("routers")
+        row = page.locator("tbody tr", has_text=new)
+        assert f"{sign}" in row.locator(".gain").inner_text()
+        row.get_by_role("button", name="Promote").click()
+        dialog = page.locator("dialog")
+        told = dialog.locator("dd").first.inner_text()
+        assert told.startswith(f"{sign}{abs(100 * estimate['utility']['value']):.1f} [")
+        site.shoot(f"estimate-{better}")
+        dialog.get_by_role("button", name="Promote", exact=True).click()
+        if better == "arm-2":
+            page.get_by_text(f"{new} decides now").wait_for()
+            assert versions.current == new
+        else:
+            page.locator("dialog h2", has_text="Promote without evidence?").wait_for()
+            page.keyboard.press("Escape")
+            assert versions.current == old
 
 
 def test_the_playground_streams_and_says_why(site: Site, stub: StubUpstream) -> None:

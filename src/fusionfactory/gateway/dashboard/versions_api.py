@@ -19,6 +19,7 @@ __all__ = ["VersionsApi"]
 
 _BAD, _CONFLICT, _LARGE = 400, 409, 413
 _MOST_BYTES = 4096
+_TOLD_APART = frozenset({"against", "estimate"})
 
 
 class VersionsApi:
@@ -95,8 +96,9 @@ def _state(versions: Versions) -> dict[str, Any]:
                 "router": item.router,
                 "arms": item.arms,
                 "state": states.get(item.id, "kept"),
+                "against": item.facts.get("against"),
                 "estimate": item.facts.get("estimate"),
-                "facts": {name: fact for name, fact in item.facts.items() if name != "estimate"},
+                "facts": {k: v for k, v in item.facts.items() if k not in _TOLD_APART},
             }
             for item in reversed(versions.list())
         ],
@@ -104,11 +106,22 @@ def _state(versions: Versions) -> dict[str, Any]:
 
 
 def _check_evidence(versions: Versions, name: str) -> None:
-    estimate = versions.find(name).facts.get("estimate")
-    low = (estimate or {}).get("ci95", (None,))[0]
-    if versions.current is not None and not (low is not None and low > 0):
-        msg = f"the log does not show that {name} is better than {versions.current}"
-        raise Refusal(_CONFLICT, msg, code="not_shown_better")
+    """What `learn` and `promote` estimated counts: a new estimate would hold up clients here."""
+    version, current = versions.find(name), versions.current
+    if current in {None, version.id}:
+        return
+    estimate = version.facts.get("estimate")
+    if not estimate or version.facts.get("against") != current:
+        why = (
+            f"nobody has estimated {version.id} against {current}, which decides; `fusionfactory "
+            f"promote {version.id}` does, and promotes it if it is better"
+        )
+    elif estimate["objections"]:
+        why = "; ".join(estimate["objections"])
+    else:
+        return
+    msg = f"the log does not show that {version.id} is better than {current}: {why}"
+    raise Refusal(_CONFLICT, msg, code="not_shown_better")
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -14,6 +14,11 @@ const number = (headers, name) => {
   return value === null || value === "" ? null : Number(value);
 };
 
+// What no header can hold comes percent-encoded.
+const decoded = (value) => {
+  try { return value && decodeURIComponent(value); } catch { return value; }
+};
+
 /** The panel. */
 export class Playground {
   constructor(panel) {
@@ -124,7 +129,7 @@ export class Playground {
   }
 
   #headers(headers, why) {
-    const head = (name) => headers.get(`x-fusionfactory-${name}`);
+    const head = (name) => decoded(headers.get(`x-fusionfactory-${name}`));
     if (head("decision")) why.dataset.decision = head("decision");
     const parts = [["Arm", head("arm")], ["Why", head("why") && whyWords(head("why"))], ["Policy", head("policy")], ["Router", head("router")],
       ["Expected quality", head("expected-quality") && decimal(number(headers, "x-fusionfactory-expected-quality"))],

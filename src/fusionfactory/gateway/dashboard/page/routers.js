@@ -3,17 +3,29 @@
 import { change, read } from "./api.js";
 import { confirm } from "./dialog.js";
 import { el, facts, note, row, show, table } from "./dom.js";
-import { MISSING, clock, count, decimal, interval, points } from "./figures.js";
+import { MISSING, clock, count, decimal, interval, percent, perThousand, points, sentence } from "./figures.js";
 
 const STATES = { current: "▲ decides", previous: "decided before", shadow: "◌ only watches", kept: "" };
 
-/** What the off-policy estimate of a version says, in words. */
-export const estimateWords = (estimate) => {
-  if (!estimate) return "No estimate from the log: nothing says that it is better than the version that decides.";
-  const against = estimate.incumbent ? ` over ${estimate.incumbent}` : " over what was done";
-  const size = `${points(estimate.gain)} points of reward${against}, 95 % interval ${interval(estimate.ci95)}`;
-  const basis = `from ${count(estimate.n)} logged requests, worth ${count(estimate.ess)} at random`;
-  return `Estimated gain by the log: ${size}, ${basis}. ${estimate.ci95?.[0] > 0 ? "The whole interval is above 0." : "The interval does not leave out 0: the log does not show that it is better."}`;
+const pair = (estimate) => `${points(estimate.value)} ${interval([estimate.low, estimate.high])}`;
+
+/** What the log says of a version, beside the one that it was compared with. */
+export const evidence = ({ id, against, estimate }, current) => {
+  if (!current) return [el("p", {}, "No router decides now, so there is nothing to compare with: a default arm answers.")];
+  if (!estimate) return [note("warn", `No estimate from the log: nothing says that ${id} is better than ${current}. `, el("code", {}, `fusionfactory promote ${id}`), " makes one.")];
+  const stale = against === current ? [] : [note("warn", `It was compared with ${against}, which does not decide any more.`)];
+  const cost = estimate.cost_usd;
+  return [
+    facts([
+      ["Utility, points", pair(estimate.utility)],
+      ["Quality, points", pair(estimate.quality)],
+      ["USD per 1,000", cost ? `${perThousand(cost.value)} [${perThousand(cost.low)}, ${perThousand(cost.high)}]` : "no cost is known"],
+      ["Same choice", percent(estimate.agreement)],
+      ["Decisions", `${count(estimate.rows)} that neither learned from, ${count(estimate.support.tried)} of them scored trials of what differs`],
+    ]),
+    el("p", { class: "muted" }, `Estimated gain over ${against} with 95 % intervals, doubly robust, policy ${estimate.policy}; utility is quality less cost at the policy’s price.`),
+    stale, estimate.objections.map((text) => note("warn", sentence(text))), estimate.warnings.map((text) => note("info", sentence(text))),
+  ].flat();
 };
 
 const shown = (value) => {
@@ -39,29 +51,29 @@ export class Routers {
     this.back.disabled = !state.previous;
     this.back.title = state.previous ? `${state.previous} would decide again` : "no version decided before this one";
     const columns = [["Version", "words"], ["State", "words"], ["Router", "words"], ["Fitted", "words"], ["Arms"],
-      ["Gain, points", "gain", "Estimated from the log, with its 95 % interval."], ["", "words"]];
+      ["Gain, points", "gain", "In utility, estimated from the log, with its 95 % interval."], ["", "words"]];
     show(this.place, state, table(columns, state.versions.map((version) => row(columns, [
       version.id, STATES[version.state], version.router, clock(version.at), count(version.arms.length),
-      version.estimate ? [el("b", {}, points(version.estimate.gain)), ` ${interval(version.estimate.ci95)}`] : MISSING,
+      version.estimate ? `${pair(version.estimate.utility)} over ${version.against}` : MISSING,
       version.state === "current" ? "" : el("button", { type: "button", class: "plain", click: () => this.#promote(version) }, "Promote"),
     ], { class: version.state === "current" ? "chosen" : null })),
-    { caption: "Router versions", empty: "No version yet. `fusionfactory learn` fits one from the gateway’s log, or `fusionfactory promote` takes a fitted router in; until then a default arm answers." }),
+    { caption: "Router versions", empty: "No version yet: a default arm answers. `fusionfactory learn` fits one from the gateway’s log, and `fusionfactory serve --router` takes in a fitted one." }),
     state.versions.map((version) => el("details", {}, el("summary", {}, `What is known of ${version.id}`),
+      version.estimate ? evidence(version, this.state.current) : null,
       facts([["Arms", version.arms.join(", ")], ...Object.entries(version.facts).map(([name, value]) => [name.replaceAll("_", " "), shown(value)])]))));
   }
 
   async #promote(version) {
-    const words = el("p", {}, estimateWords(version.estimate));
-    const sure = await confirm(`Let ${version.id} decide?`, [words,
-      el("p", {}, this.state.current ? `${this.state.current} decides now; you can roll back to it.` : "No router decides now: a default arm answers.")],
-    { yes: "Promote" });
+    const { current } = this.state;
+    const sure = await confirm(`Let ${version.id} decide?`, [evidence(version, current),
+      current ? el("p", {}, `${current} decides now; you can roll back to it.`) : null], { yes: "Promote" });
     if (!sure) return;
-    const refused = await this.#try(() => change(`versions/${encodeURIComponent(version.id)}/promote`), ({ current }) => `${current} decides now.`);
+    const refused = await this.#try(() => change(`versions/${encodeURIComponent(version.id)}/promote`), (state) => `${state.current} decides now.`);
     if (refused?.code !== "not_shown_better") return;
     const forced = await confirm("Promote without evidence?", [note("warn", refused.message),
-      el("p", {}, `The log does not show that ${version.id} is better. It may answer worse or cost more until you roll back.`)],
+      el("p", {}, `${version.id} may answer worse or cost more until you roll back.`)],
     { yes: "Promote all the same", danger: true });
-    if (forced) await this.#try(() => change(`versions/${encodeURIComponent(version.id)}/promote`, { force: true }), ({ current }) => `${current} decides now, by your word alone.`);
+    if (forced) await this.#try(() => change(`versions/${encodeURIComponent(version.id)}/promote`, { force: true }), (state) => `${state.current} decides now, by your word alone.`);
   }
 
   async #rollback() {
