@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
+from fusionfactory.gateway.log.decided import Decided, read_decided
 from fusionfactory.gateway.log.logged import HAS_TEXT, Logged, read_logged
 from fusionfactory.gateway.log.rows import detail_of, vectors_of
 from fusionfactory.gateway.log.totals import read_series, read_summary
@@ -161,6 +162,19 @@ class Traffic:
         """
         with self._store.transaction() as connection:
             return read_logged(connection, since, router)
+
+    def decided(
+        self, limit: int, router: str | None = None, *, first: bool = False
+    ) -> Decided | None:
+        """The latest decisions of a router, or its first ones; None where none has decided.
+
+        Args:
+            limit: How many at most.
+            router: Its version; None for the one that decided last.
+            first: The first ones.
+        """
+        with self._store.transaction() as connection:
+            return read_decided(connection, limit, router, first=first)
 
     def table(self, since: float = 0.0) -> OutcomeTable | None:
         """The requests whose texts are kept, as an outcome table with missing cells.
