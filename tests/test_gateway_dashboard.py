@@ -126,6 +126,15 @@ def test_figures_of_some_requests(dashboard: Dashboard) -> None:
     assert (error["id"], error["error"]) == (failed.id, "every arm failed")
 
 
+def test_a_collapse_to_one_arm_raises_an_alarm(dashboard: Dashboard) -> None:
+    assert dashboard.get("alarms") == {"alarms": [], "window": 1000}
+    time.sleep(1.1)  # what was told a moment ago is told again
+    dashboard.fill(*(record(number) for number in range(200)))
+    (alarm,) = dashboard.get("alarms")["alarms"]
+    assert (alarm["kind"], alarm["arm"]) == ("top_share", "small")
+    assert "small got 100.0% of the latest 200 decisions" in alarm["message"]
+
+
 def test_decisions_come_in_pages_newest_first(dashboard: Dashboard) -> None:
     records = [record(number) for number in range(7)]
     dashboard.fill(*records)

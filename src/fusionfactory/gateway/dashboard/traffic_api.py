@@ -7,6 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from fusionfactory.gateway.dashboard.decisions import find_decision
+from fusionfactory.gateway.learning.alarms import check
+from fusionfactory.gateway.learning.alarms import check
 from fusionfactory.gateway.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -61,8 +63,14 @@ class TrafficApi:
         return await self._recent.get(("live", window_s), make)
 
     async def alarms(self, _: Request, gateway: Gateway) -> dict[str, Any]:
-        """What has gone wrong with the routing."""
-        return {"alarms": [], "window": gateway.settings.alarms.window}
+        """What has gone wrong with the routing, at present."""
+        settings = gateway.settings.alarms
+
+        def make() -> dict[str, Any]:
+            found = check(_traffic(gateway), settings)
+            return {"alarms": [alarm.to_json() for alarm in found], "window": settings.window}
+
+        return await self._recent.get("alarms", make)
 
     async def errors(self, request: Request, gateway: Gateway) -> dict[str, Any]:
         """The latest requests that failed."""

@@ -105,8 +105,8 @@ export class Overview {
       return;
     }
     show(this.places.alarms, alarms, alarms.length
-      ? alarms.map((alarm) => note("warn", alarm.message))
-      : note("ok", `No alarm: over the latest ${count(window)} decisions, no arm has nearly all of the traffic, and quality and questions are as expected.`));
+      ? alarms.map((alarm) => note("warn", sentence(alarm.message)))
+      : note("ok", `No alarm: the latest decisions, up to ${count(window)}, are within the limits. Fewer than 50 raise none.`));
   }
 
   #arms({ summary }) {

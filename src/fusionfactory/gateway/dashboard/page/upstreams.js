@@ -4,7 +4,7 @@ import { read } from "./api.js";
 import { el, row, show, table } from "./dom.js";
 import { MISSING, count, seconds } from "./figures.js";
 
-const SIGNS = { closed: ["better", "● open for requests"], open: ["worse", "▼ left alone"], half_open: ["", "◌ being probed"] };
+const SIGNS = { closed: ["better", "● in use"], open: ["worse", "▼ left alone"], half_open: ["", "◌ being probed"] };
 
 /** The panel. */
 export class Upstreams {
