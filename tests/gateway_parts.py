@@ -10,12 +10,16 @@ told what to decide.
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import openai
+import orjson
 import uvicorn
 import uvloop
 
@@ -26,6 +30,7 @@ from fusionfactory.gateway.fleet import Fleet
 from fusionfactory.gateway.gateway import Gateway
 from fusionfactory.gateway.learning.versions import Versions
 from fusionfactory.gateway.log.journal import Journal
+from fusionfactory.gateway.log.record import Attempt
 from fusionfactory.gateway.log.traffic import Traffic
 from fusionfactory.gateway.routing.ask import Routed
 from fusionfactory.gateway.routing.decider import Routing
@@ -34,18 +39,30 @@ from fusionfactory.gateway.upstream.upstreams import Upstreams
 from fusionfactory.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from fusionfactory.gateway.fleet import Target
     from fusionfactory.gateway.log.record import Record
     from fusionfactory.gateway.routing.ask import Ask
 
-__all__ = ["KeptJournal", "Served", "Told", "served_gateway"]
+__all__ = [
+    "KeptJournal",
+    "PlainAnswer",
+    "PlainUpstreams",
+    "Raw",
+    "Served",
+    "Told",
+    "served_gateway",
+]
 
 MODELS: tuple[dict[str, Any], ...] = (
     {"name": "small", "endpoint": "stub", "input_price": 1.0, "output_price": 2.0},
     {"name": "large", "endpoint": "stub", "input_price": 10.0, "output_price": 20.0},
 )
+
+
+_NOWHERE = "http://127.0.0.1:9/v1"
 
 
 class KeptJournal(Journal):
@@ -81,6 +98,52 @@ class Told:
         return Routed(self.arms, "best", "balance", "v7", 0.9, {self.arms[0]: 0.9}, estimates)
 
 
+class PlainUpstreams:
+    """Answers every request at once, by the first of its arms."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    async def open(
+        self,
+        body: dict[str, Any],
+        arms: tuple[str, ...],
+        prompts: object,
+        record: Record,
+        /,
+        *,
+        ask: Ask,
+        path: str = "chat/completions",
+        deadline: float,
+    ) -> PlainAnswer:
+        attempt = Attempt(arms[0], 0.0, 200)
+        record.attempts.append(attempt)
+        # What cannot be sent on is no request.
+        orjson.dumps(body)
+        return PlainAnswer(self._fleet[arms[0]], attempt, is_stream=body.get("stream") is True)
+
+    def states(self) -> dict[str, Any]:
+        return {}
+
+
+class PlainAnswer:
+    """What `PlainUpstreams` answers."""
+
+    def __init__(self, target: Target, attempt: Attempt, *, is_stream: bool) -> None:
+        self.target, self.attempt = target, attempt
+        choice = {"index": 0, "message": {"role": "assistant", "content": "yes"}}
+        whole = {"choices": [{**choice, "finish_reason": "stop"}], "data": []}
+        self.body = None if is_stream else whole
+
+    @property
+    async def events(self) -> AsyncIterator[bytes]:
+        chunk = {"choices": [{"index": 0, "delta": {"content": "yes"}, "finish_reason": "stop"}]}
+        yield b"data: " + orjson.dumps(chunk) + b"\n\ndata: [DONE]\n\n"
+
+    async def close(self) -> None:
+        return
+
+
 class _NoCache:
     def key(self, client: str | None, path: str, body: Mapping[str, Any], /) -> str | None:
         return None
@@ -97,6 +160,18 @@ class _Counted:
         assert record.latency_s is not None
 
 
+@dataclass(frozen=True)
+class Raw:
+    """An answer as it came; names of headers in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:  # noqa: ANN401
+        return json.loads(self.body)
+
+
 @dataclass
 class Served:
     """A gateway that answers.
@@ -106,12 +181,14 @@ class Served:
         url: Base URL, ending in `/v1`.
         journal: What it recorded.
         told: Its decider, unless it is the gateway's own.
+        clients: Those that were made, to be closed with it.
     """
 
     gateway: Gateway
     url: str
     journal: KeptJournal
     told: Told
+    clients: list[openai.OpenAI] = field(default_factory=list)
 
     @property
     def last(self) -> Record:
@@ -120,12 +197,44 @@ class Served:
 
     def client(self, key: str = "none") -> openai.OpenAI:
         """OpenAI's own client, that does not try again."""
-        return openai.OpenAI(base_url=self.url, api_key=key, max_retries=0)
+        client = openai.OpenAI(base_url=self.url, api_key=key, max_retries=0)
+        self.clients.append(client)
+        return client
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] | dict[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Raw:
+        """Asks without a client; the path begins with `/`."""
+        content = json.dumps(body).encode() if isinstance(body, dict) else body
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10.0)
+        try:
+            connection.request(method, path, content, dict(headers or {}))
+            response = connection.getresponse()
+            named = {name.lower(): value for name, value in response.getheaders()}
+            return Raw(response.status, named, response.read())
+        finally:
+            connection.close()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.url.removesuffix("/v1").rpartition(":")[2])
+
+    def wait(self, until: Callable[[Served], object], within_s: float = 10.0) -> None:
+        """Waits until something holds."""
+        end = time.monotonic() + within_s
+        while not until(self):
+            assert time.monotonic() < end, f"not within {within_s:g} s: {self.journal.records}"
+            time.sleep(0.002)
 
 
 @contextmanager
 def served_gateway(
-    upstream: str,
+    endpoint: str | None,
     state: Path,
     *,
     models: tuple[dict[str, Any], ...] = MODELS,
@@ -135,7 +244,7 @@ def served_gateway(
     """Serves for as long as the block lasts.
 
     Args:
-        upstream: Base URL of the endpoint `stub`.
+        endpoint: Base URL of the endpoint `stub`; None for `PlainUpstreams`.
         state: Folder of the gateway's state.
         models: The `[[models]]`.
         routing: Whether the gateway's own decider decides, without a router.
@@ -144,7 +253,7 @@ def served_gateway(
     config = Config.model_validate(
         {
             "store": f"sqlite:///{state / 'log.db'}",
-            "endpoints": [{"name": "stub", "base_url": upstream, "api_key_env": ""}],
+            "endpoints": [{"name": "stub", "base_url": endpoint or _NOWHERE, "api_key_env": ""}],
             "models": models,
             "serve": {"state": str(state), "dashboard": False, **serve},
         }
@@ -155,6 +264,8 @@ def served_gateway(
     async def run() -> None:
         store = Store(config.store or "")
         gateway, told = _made(config, state, store, routing=routing)
+        if endpoint is None:
+            gateway.upstreams = PlainUpstreams(gateway.fleet)
         journal = gateway.journal
         assert isinstance(journal, KeptJournal)
         journal.start()
@@ -169,8 +280,8 @@ def served_gateway(
             await asyncio.sleep(0.005)
         server.should_exit = True
         await serving
-        assert isinstance(gateway.upstreams, Upstreams)
-        await gateway.upstreams.close()
+        if isinstance(gateway.upstreams, Upstreams):
+            await gateway.upstreams.close()
         await journal.close()
         store.close()
 
@@ -184,6 +295,8 @@ def served_gateway(
         assert ready.wait(20.0), "the gateway did not start"
         yield found[0]
     finally:
+        for client in found[0].clients if found else ():
+            client.close()
         stopping.set()
         thread.join(20.0)
 

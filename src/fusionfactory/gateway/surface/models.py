@@ -45,7 +45,7 @@ async def retrieve_model(exchange: Exchange) -> None:
 def _owners(gateway: Gateway, client: Client) -> dict[str, str]:
     """Name of what may be named, to whose it is."""
     owners = dict.fromkeys(_ROUTED, "fusionfactory")
-    for name, target in gateway.fleet.targets.items():
+    for name, target in {**gateway.fleet.targets, **gateway.fleet.embedders}.items():
         if client.may_use(name):
             owners[name] = target.model.endpoint or "local"
     return owners

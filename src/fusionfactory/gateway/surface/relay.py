@@ -11,6 +11,8 @@ from fusionfactory.gateway.refusal import Refusal
 from fusionfactory.gateway.surface.sse import DONE, EventParser, EventTooLongError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fusionfactory.gateway.log.record import Record
     from fusionfactory.gateway.parts import Answer
     from fusionfactory.gateway.surface.exchange import Exchange
@@ -38,6 +40,7 @@ class Relay:
         self._rendering, self._tally, self._record = rendering, tally, record
         self._parser = EventParser()
         self._ended = False
+        self._broken: Refusal | None = None
 
     async def run(self) -> None:
         """Passes on all but the end, which has to wait until the request is recorded.
@@ -55,36 +58,41 @@ class Relay:
                 piece = await anext(pieces, None)
             finally:
                 record.upstream_s = (record.upstream_s or 0.0) + time.perf_counter() - waited
-            sent += self._render(self._parsed(piece))
+            sent += b"".join(self._rendered(piece))
             if sent:
                 if record.first_byte_s is None:
                     record.first_byte_s = self._exchange.elapsed_s
                 await self._exchange.write(sent)
                 sent = b""
+            if self._broken is not None:
+                # Only now: what came before the break is the client's.
+                raise self._broken
             if piece is None:
                 break
         if not self._ended and not self._tally.ended:
             msg = "the endpoint's stream ended in the middle of the answer"
             raise _broken(msg)
 
-    def _parsed(self, piece: bytes | None) -> list[bytes]:
+    def _rendered(self, piece: bytes | None) -> Iterator[bytes]:
+        """What becomes of the next piece of the stream, or of its end."""
         try:
-            return self._parser.end() if piece is None else self._parser.feed(piece)
+            events = self._parser.end() if piece is None else self._parser.feed(piece)
         except EventTooLongError as error:
-            raise _broken(str(error)) from None
-
-    def _render(self, events: list[bytes]) -> bytes:
-        out = []
+            self._broken = _broken(str(error))
+            return
         for data in events:
             if data.strip() == DONE:
                 self._ended = True
-                break
-            chunk = _chunk(data)
+                return
+            try:
+                chunk = _chunk(data)
+            except Refusal as broken:
+                self._broken = broken
+                return
             # Rendering drops usage that was not asked for, and gives tool calls their indexes.
             self._tally.add_usage(chunk)
-            out.append(self._rendering.chunk(chunk))
+            yield self._rendering.chunk(chunk)
             self._tally.add(chunk)
-        return b"".join(out)
 
 
 def _chunk(data: bytes) -> dict[str, Any]:
