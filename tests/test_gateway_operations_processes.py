@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
 from command_line import run
+from fusionfactory.gateway.access.keys import KeyFile
 from fusionfactory.gateway.learning.versions import Versions
 from fusionfactory.routers import load_router
 from gateway_process import Traffic, router_that_prefers, serving, settings
@@ -22,7 +27,8 @@ from stub_upstream import Knobs, StubUpstream, stub_upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -88,15 +94,12 @@ def test_a_killed_worker_is_started_again_and_others_answer(folder: Path) -> Non
         with Traffic(gateway) as traffic:
             gateway.wait(lambda _: len(traffic.good) > 20)
             os.kill(first, signal.SIGKILL)
-            failed = time.monotonic()
             gateway.wait(lambda it: len(it.workers()) == 3)
             then = len(traffic.good)
             gateway.wait(lambda _: len(traffic.good) > then + 20)
         assert gateway.workers()[-1] not in {first, second}
-        assert gateway.events("worker")
         # At most what the worker had in hand is lost: a request per thread that asked.
         assert len(traffic.bad) <= traffic.threads, traffic.bad
-        assert failed
         figures = gateway.ask("GET", "/metrics").body.decode()
         counted = [line for line in figures.splitlines() if "requests_total{" in line]
         assert sum(float(line.split()[-1]) for line in counted) >= len(traffic.good)
@@ -207,6 +210,67 @@ def test_a_promotion_reaches_every_worker_without_a_failed_request(folder: Path)
         gateway.wait(lambda it: len(it.events("other routers are in force")) == 4)
         assert gateway.chat("back").headers["x-fusionfactory-arm"] == "arm-1"
     assert traffic.bad == []
+
+
+def test_a_stream_goes_on_by_the_settings_it_began_with(folder: Path, stub: StubUpstream) -> None:
+    """Also where the new settings no longer have its arm."""
+    stub.models["arm-1"] = Knobs(text="one two three four five six seven eight", chunk_s=0.4)
+    with serving(folder, "--router", "router") as gateway:
+        replies: list[bytes] = []
+        asking = threading.Thread(
+            target=lambda: replies.append(gateway.chat("slowly", stream=True).body)
+        )
+        asking.start()
+        stub.wait(lambda it: it.ledger and it.ledger[0].output_tokens)
+        without = settings(stub.url).replace('name = "arm-1"', 'name = "arm-9"')
+        (folder / "fusionfactory.toml").write_text(without)
+        gateway.process.send_signal(signal.SIGHUP)
+        gateway.wait(lambda it: len(it.events("the new settings are in force")) == 2)
+        assert gateway.chat(model="arm-1").status == 404
+        assert not replies
+        asking.join(20)
+    assert replies[0].endswith(b"data: [DONE]\n\n")
+    assert b"eight" in replies[0]
+
+
+def test_a_killed_ingester_is_started_again_and_nothing_is_lost(folder: Path) -> None:
+    with serving(folder, "--router", "router") as gateway:
+        with Traffic(gateway, threads=2) as traffic:
+            gateway.wait(lambda _: len(traffic.good) > 10)
+            os.kill(gateway.events("the ingester is ready")[-1]["process"], signal.SIGKILL)
+            gateway.wait(lambda it: it.events("the ingester died"))
+            then = len(traffic.good)
+            gateway.wait(lambda _: len(traffic.good) > then + 10)
+        assert gateway.end() == 0
+    assert traffic.bad == []
+    assert stored(folder) == set(traffic.asked)
+
+
+def test_figures_of_all_clients_are_an_administrators(folder: Path, stub: StubUpstream) -> None:
+    (folder / "fusionfactory.toml").write_text(settings(stub.url, 'keys = "required"\n'))
+    file = KeyFile(folder / "gateway")
+    (_, alice), (_, root) = file.add("alice"), file.add("root", admin=True)
+    with serving(folder, "--router", "router") as gateway:
+        assert gateway.line.rstrip().endswith("clients need a key")
+        assert gateway.ask("GET", "/ready").status == 200
+        assert gateway.chat().status == 401
+        for key, status in ((None, 401), (alice, 403), (root, 200)):
+            headers = {} if key is None else {"authorization": f"Bearer {key}"}
+            assert gateway.ask("GET", "/metrics", **headers).status == status
+        assert alice not in json.dumps(gateway.log)
+
+
+def test_the_walk_through_of_a_client(folder: Path) -> None:
+    """The block of docs/gateway.md, at another port."""
+    pytest.importorskip("openai")
+    page = (ROOT / "docs" / "gateway.md").read_text("utf-8")
+    (block,) = re.findall(r"^```py\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    with serving(folder, "--router", "router") as gateway:
+        code = block.replace("http://127.0.0.1:8377/v1", gateway.url)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+    assert done.stdout == "arm-1 best\n"
 
 
 # What cannot start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import select
@@ -56,7 +57,7 @@ class Child:
         self._died = died
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
-        self._is_ready = False
+        self._ready = asyncio.Event()
         self.started = asyncio.Event()
         """Set once it has been ready for the first time."""
 
@@ -91,8 +92,14 @@ class Child:
 
     def reload(self) -> None:
         """Lets the process read its settings again; one that is just starting does so by itself."""
-        if self._is_ready:
+        if self._ready.is_set():
             self._signal(signal.SIGHUP)
+
+    async def ready(self, within_s: float) -> bool:
+        """Waits so long at most until it does its work; says whether it does."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), within_s)
+        return self._ready.is_set()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Lets the process end, and starts it no more."""
@@ -128,19 +135,17 @@ class Child:
                 said = b""
             except OSError:
                 said = b""
-            self._is_ready = said == READY
-            if self._is_ready:
+            if said == READY:
+                self._ready.set()
                 self.started.set()
                 _log.info("%s is ready", self.name, extra={"facts": {"process": process.pid}})
             code = await process.wait()
-            ready, self._is_ready = self._is_ready, False
-            return code, ready
+            self._ready.clear()
+            return code, said == READY
 
     async def _pause(self, seconds: float) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return
 
 
 class Lifeline:

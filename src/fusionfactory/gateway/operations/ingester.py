@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 from fusionfactory.errors import FusionFactoryError
 from fusionfactory.gateway.build import journal_folder, store_of
+from fusionfactory.gateway.learning.judging import Judging
+from fusionfactory.gateway.learning.watch import AlarmWatch
 from fusionfactory.gateway.log.ingest import Ingester
 from fusionfactory.gateway.log.retention import Retention
+from fusionfactory.gateway.log.traffic import Traffic
 from fusionfactory.gateway.operations.child import Lifeline
 from fusionfactory.gateway.operations.duty import Duty, Present
 from fusionfactory.gateway.operations.logs import emit, log_to
@@ -25,6 +28,8 @@ __all__ = ["Ingesting", "main"]
 
 _INGEST_S = 0.25
 _RETENTION_S = 600.0
+_JUDGING_S = 5.0
+_ALARMS_S = 60.0
 _LOOK_S = 0.2
 _END_S = 10.0
 
@@ -57,6 +62,8 @@ class Ingesting:
             for name, pause_s, make in (
                 ("taking in the journal", _INGEST_S, _ingesting),
                 ("deleting what is too old", _RETENTION_S, _retaining),
+                ("judging answers", _JUDGING_S, _judging),
+                ("looking for alarms", _ALARMS_S, _watching),
             )
         ]
         for duty in duties:
@@ -92,6 +99,14 @@ def _ingesting(present: Present) -> Step:
 def _retaining(present: Present) -> Step:
     settings = present.config.serve
     return Retention(present.store, journal_folder(settings), settings.log).step
+
+
+def _judging(present: Present) -> Step:
+    return Judging(present.config, present.store).step
+
+
+def _watching(present: Present) -> Step:
+    return AlarmWatch(Traffic(present.store), present.config.serve.alarms).step
 
 
 def main() -> None:

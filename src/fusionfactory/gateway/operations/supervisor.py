@@ -84,7 +84,9 @@ class Supervisor:
                 await asyncio.wait(serving)
                 telling.cancel()
                 watching.cancel()
-                # What the workers wrote last is still to be taken in.
+                # What the workers wrote last is still to be taken in, if need be by one that is
+                # just being started again.
+                await self._ingester.ready(_GRACE_S)
                 self._ingester.stop()
                 await ingesting
         except* FusionFactoryError as group:
