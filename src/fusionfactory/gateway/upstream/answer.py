@@ -55,6 +55,9 @@ class Answer:
         self._response, self._begin, self._begun = reply.response, reply.begin, begun
         self._last, self._size = reply.begin, len(reply.begin)
         self._open = True
+        self._watch: asyncio.TimerHandle | None = None
+        self._waiting_since: float | None = None
+        self._late: str | None = None
         lane.breaker.answered()
         if reply.body is not None:
             self._end()
@@ -134,20 +137,36 @@ class Answer:
             self.attempt.cost_usd = self.target.price.usd(*token_counts(usage), usage)
 
     async def _next(self) -> bytes:
-        loop, call = asyncio.get_running_loop(), self._call
-        until = min(loop.time() + call.idle_s, call.deadline)
+        loop = asyncio.get_running_loop()
+        if self._watch is None:
+            self._look(loop)
+        self._waiting_since = loop.time()
         try:
-            async with asyncio.timeout_at(until):
-                return await self._response.content.readany()
-        except TimeoutError:
-            what = f"was silent for {call.idle_s:g} s in the middle of its stream"
-            if until == call.deadline:
-                what = "did not end its stream before the request's deadline"
-            failure = self._broke(what, _LATE)
+            piece = await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
-            failure = self._broke(f"broke off its stream: {type(error).__name__}: {error}", _BAD)
+            what = self._late or f"broke off its stream: {type(error).__name__}: {error}"
+            failure = self._broke(what, _BAD if self._late is None else _LATE)
+        else:
+            self._waiting_since = None
+            return piece
         # Outside the handler: aiohttp's errors hold the request with its key.
         raise failure
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Cuts the connection of a stream that is silent or late, else looks again later.
+
+        One timer for the whole stream costs less than one for every piece.
+        """
+        now, call = loop.time(), self._call
+        silent_at = (self._waiting_since or now) + call.idle_s
+        if now >= call.deadline:
+            self._late = "did not end its stream before the request's deadline"
+        elif now >= silent_at:
+            self._late = f"was silent for {call.idle_s:g} s in the middle of its stream"
+        else:
+            self._watch = loop.call_at(min(silent_at, call.deadline), self._look, loop)
+            return
+        self._response.close()
 
     def _broke(self, what: str, told: int) -> Refusal:
         message = self._lane.pool.place.says(what)
@@ -165,6 +184,8 @@ class Answer:
 
     def _finish(self, error: str | None) -> None:
         self._open = False
+        if self._watch is not None:
+            self._watch.cancel()
         self._slot.release()
         self.attempt.latency_s = time.perf_counter() - self._begun
         self.attempt.error = self.attempt.error or error

@@ -50,7 +50,7 @@ class Upstreams:
         self._pools: dict[tuple[str, str], Pool] = {}
         self._breakers: dict[tuple[str, str], Breaker] = {}
         self._lanes: dict[str, Lane] = {}
-        for name, target in fleet.targets.items():
+        for name, target in {**fleet.embedders, **fleet.targets}.items():
             pool = self._pool(target, workers)
             key = (pool.place.name, target.asks_for)
             breaker = self._breakers.setdefault(
