@@ -10,6 +10,7 @@ from fusionfactory.gateway.access.access import Access
 from fusionfactory.gateway.cache import AnswerCache
 from fusionfactory.gateway.fleet import Fleet
 from fusionfactory.gateway.gateway import Gateway
+from fusionfactory.gateway.learning.judging import check_judge
 from fusionfactory.gateway.learning.versions import Versions
 from fusionfactory.gateway.log.journal import Journal
 from fusionfactory.gateway.log.traffic import Traffic
@@ -65,6 +66,7 @@ def build(config: Config, worker: int, before: Built | None = None) -> Built:
         MissingExtraError: They need a package that is not installed.
     """
     settings, fleet = config.serve, Fleet(config)
+    check_judge(config)
     kept = _Kept() if before is None else _Kept.of(before, config)
     upstreams = Upstreams(fleet, settings.upstream, workers=settings.workers)
     shared = settings.state / "shared"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fusionfactory.gateway.dashboard.decisions import find_decision
 from fusionfactory.gateway.learning.alarms import check
-from fusionfactory.gateway.learning.alarms import check
 from fusionfactory.gateway.refusal import Refusal
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fusionfactory.judge.asking import Question
     from fusionfactory.store import Store
 
-__all__ = ["Judging"]
+__all__ = ["Judging", "check_judge"]
 
 _BATCH = 32
 _LOOK_BACK_S = 86_400.0
@@ -48,7 +48,7 @@ class Judging:
         clock: Unix seconds.
 
     Raises:
-        ConfigError: There is no such model, or it has a budget and no known price.
+        ConfigError: See `check_judge`.
     """
 
     def __init__(
@@ -58,21 +58,7 @@ class Judging:
         self._settings = config.serve.judge
         self._judgements = Judgements(store)
         self._looked = 0
-        if self._settings.model is None:
-            return
-        (model,) = choose("model", config.models, [self._settings.model])
-        if self._settings.usd_per_day is not None and not call_price(config, model).known:
-            msg = (
-                f"a budget needs the price of the judge, and that of {model.name!r} is unknown: "
-                "set its input_price and output_price, or judge without a budget"
-            )
-            raise ConfigError(msg, field="serve.judge.usd_per_day")
-        if config.serve.log.texts != "full":
-            msg = (
-                f"there is nothing to judge where no text is kept (texts = "
-                f"{config.serve.log.texts!r}): keep texts, or set no judge"
-            )
-            raise ConfigError(msg, field="serve.judge.model")
+        check_judge(config)
 
     def step(self) -> int:
         """Judges some answers.
@@ -117,6 +103,31 @@ class Judging:
         if not chosen:
             return 0
         return _Batch(self._store, self._judgements, by, {n: questions[n] for n in chosen}).run()
+
+
+def check_judge(config: Config) -> None:
+    """Checks `[serve.judge]`, where it names a judge.
+
+    Raises:
+        ConfigError: There is no such model, it has a budget and no known price, or no text is kept
+            that it could judge.
+    """
+    judge, texts = config.serve.judge, config.serve.log.texts
+    if judge.model is None:
+        return
+    (model,) = choose("model", config.models, [judge.model])
+    if judge.usd_per_day is not None and not call_price(config, model).known:
+        msg = (
+            f"a budget needs the price of the judge, and that of {model.name!r} is unknown: set "
+            "its input_price and output_price, or judge without a budget"
+        )
+        raise ConfigError(msg, field="serve.judge.usd_per_day")
+    if texts != "full":
+        msg = (
+            f"there is nothing to judge where no text is kept (texts = {texts!r}): keep texts, or "
+            "set no judge"
+        )
+        raise ConfigError(msg, field="serve.judge.model")
 
 
 def _most_usd(question: Question) -> float:
