@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fusionfactory.errors import ConfigError
@@ -60,6 +59,11 @@ class Fleet:
     Args:
         config: Its `[[models]]` with their strategies at its `[[endpoints]]`.
 
+    Attributes:
+        targets: Name to arm.
+        embedders: Name to what serves `/v1/embeddings`; no arm, for it answers nothing.
+        models: Name to settings.
+
     Raises:
         ConfigError: A name stands twice, a model names an unknown endpoint, or there is no arm.
         UnsupportedError: There is no strategy of that name.
@@ -68,6 +72,7 @@ class Fleet:
     def __init__(self, config: Config) -> None:
         endpoints = {item.name: item for item in choose("endpoint", config.endpoints, ())}
         targets: dict[str, Target] = {}
+        self.embedders: dict[str, Target] = {}
         self.models = {model.name: model for model in choose("model", config.models, ())}
         for model in self.models.values():
             if model.endpoint is not None and model.endpoint not in endpoints:
@@ -77,12 +82,14 @@ class Fleet:
                 )
                 raise ConfigError(msg, field="models.endpoint")
             price = call_price(config, model)
+            endpoint = endpoints.get(model.endpoint or "")
             for strategy in model.strategies:
                 if strategy != GATED:
                     parse_strategy(strategy)
                 arm = Arm(model.name, strategy, *price.per_million(), model.description)
-                endpoint = endpoints.get(model.endpoint or "")
                 targets[arm.name] = Target(arm, model, endpoint, price)
+            if model.embeds:
+                self.embedders[model.name] = Target(Arm(model.name), model, endpoint, price)
         if not targets:
             msg = "the settings name no model with a strategy: there is nobody to ask"
             raise ConfigError(msg, field="models")
@@ -93,8 +100,3 @@ class Fleet:
 
     def __getitem__(self, name: str) -> Target:
         return self.targets[name]
-
-    @cached_property
-    def embedders(self) -> dict[str, ModelSettings]:
-        """The models that serve `/v1/embeddings`."""
-        return {name: model for name, model in self.models.items() if model.embeds}
