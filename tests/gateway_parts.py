@@ -26,6 +26,7 @@ import uvloop
 from fusionfactory.config import Config
 from fusionfactory.gateway.access.access import Access
 from fusionfactory.gateway.app import make_app
+from fusionfactory.gateway.cache import AnswerCache
 from fusionfactory.gateway.fleet import Fleet
 from fusionfactory.gateway.gateway import Gateway
 from fusionfactory.gateway.learning.versions import Versions
@@ -142,17 +143,6 @@ class PlainAnswer:
 
     async def close(self) -> None:
         return
-
-
-class _NoCache:
-    def key(self, client: str | None, path: str, body: Mapping[str, Any], /) -> str | None:
-        return None
-
-    def get(self, key: str, /) -> dict[str, Any] | None:
-        raise KeyError(key)
-
-    def put(self, key: str, answer: dict[str, Any], /) -> None:
-        raise KeyError(key)
 
 
 class _Counted:
@@ -316,7 +306,7 @@ def _made(config: Config, state: Path, store: Store, *, routing: bool) -> tuple[
         upstreams=upstreams,
         journal=journal,
         access=Access(settings, state),
-        cache=_NoCache(),
+        cache=AnswerCache(settings.cache),
         metrics=_Counted(),
         traffic=Traffic(store),
         versions=Versions(state),

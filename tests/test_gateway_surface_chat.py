@@ -267,6 +267,27 @@ def test_another_arm_answers_where_the_first_fails(
     )
 
 
+def test_an_answer_is_given_again_where_that_is_wanted(stub: StubUpstream, tmp_path: Path) -> None:
+    with served_gateway(stub.url, tmp_path, cache={"entries": 10}) as served:
+        client = served.client()
+        chats = client.chat.completions.with_raw_response
+        first, again = (chats.create(model="auto", messages=HELLO, temperature=0) for _ in range(2))
+        assert first.parse() == again.parse()
+        assert again.headers["x-fusionfactory-cache"] == "hit"
+        assert again.headers["x-fusionfactory-arm"] == "small"
+        assert len(stub.ledger) == 1
+        record = served.last
+        assert (record.cache, record.cost_usd, record.arm) == ("hit", 0.0, "small")
+        assert (record.attempts, record.propensity) == ([], None)
+        assert served.journal.records[0].cache == "miss"
+        chats.create(model="auto", messages=HELLO)
+        assert (len(stub.ledger), served.last.cache) == (2, "off")
+        said = client.responses.create(model="auto", input="hello there", temperature=0)
+        again_said = client.responses.create(model="auto", input="hello there", temperature=0)
+        assert said.model == again_said.model == "small"
+        assert said.output_text == again_said.output_text == "small says: hello there"
+
+
 def test_an_answer_of_the_gateways_own_router_says_that_there_is_none(
     stub: StubUpstream, tmp_path: Path
 ) -> None:

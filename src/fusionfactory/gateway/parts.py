@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from fusionfactory.gateway.fleet import Target
     from fusionfactory.gateway.log.record import Attempt, Record
     from fusionfactory.gateway.routing.ask import Ask
+    from fusionfactory.policy import Policy
 
 __all__ = [
     "Answer",
@@ -111,7 +112,9 @@ class Upstreams(Protocol):
 class Cache(Protocol):
     """Answers that may be given again."""
 
-    def key(self, client: str | None, path: str, body: Mapping[str, Any], /) -> str | None:
+    def key(
+        self, client: str | None, path: str, body: Mapping[str, Any], policy: Policy | None, /
+    ) -> str | None:
         """Of a request whose answer may be given again; None of others."""
         ...
 

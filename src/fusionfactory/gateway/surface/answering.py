@@ -133,7 +133,9 @@ class _Answering:
 
     def _cache_key(self) -> str | None:
         request = self._request
-        return self._gateway.cache.key(self._client.key, request.path, request.body)
+        return self._gateway.cache.key(
+            self._client.key, request.path, request.body, request.ask.policy
+        )
 
     async def _reply_again(self, key: str) -> bool:
         """Answers from the cache, where it can."""
@@ -176,7 +178,7 @@ class _Answering:
         record.status = 200
         document = self._request.form.whole(body, answer.target.name)
         if key is not None:
-            self._gateway.cache.put(key, body)
+            self._gateway.cache.put(key, {**body, "model": answer.target.name})
         await self._finish()
         self._exchange.note("cost-usd", record.cost_usd)
         await self._exchange.reply(document)

@@ -87,7 +87,18 @@ _SCHEMAS: dict[str, Any] = {
         reasoning={"type": ["object", "null"]},
         fusionfactory=_OWN,
     ),
-    "FeedbackRequest": _object(["id"], id=_NAME),
+    "FeedbackRequest": {
+        **_object(
+            ["id"],
+            id={**_NAME, "description": "`x-request-id` of the answer."},
+            score={"type": ["number", "null"], "minimum": 0, "maximum": 1},
+            thumbs={"enum": ["up", "down", None]},
+            target={"type": ["string", "null"], "description": "What it should have said."},
+        ),
+    },
+    "Feedback": _object(
+        ["object", "id", "new"], object={"const": "feedback"}, id=_TEXT, new={"type": "boolean"}
+    ),
     "Answer": _object(["model"], model=_TEXT),
     "Model": _object(
         ["id", "object", "created", "owned_by"],
@@ -146,7 +157,11 @@ def description() -> dict[str, Any]:
                 routed=True,
             ),
             "/v1/embeddings": _post("Embeds texts", "EmbeddingRequest"),
-            "/v1/feedback": _post("Says how good an answer was", "FeedbackRequest"),
+            "/v1/feedback": _post(
+                "Says how good an answer was: a score, thumbs or a target",
+                "FeedbackRequest",
+                "Feedback",
+            ),
             "/v1/models": _get("Lists what `model` may be", "Models"),
             "/v1/models/{id}": _get("Describes a model", "Model", [_ID]),
             "/v1/decisions/{id}": _get(
@@ -156,8 +171,10 @@ def description() -> dict[str, Any]:
     }
 
 
-def _post(summary: str, asked: str, *, routed: bool = False) -> dict[str, Any]:
-    answers = {"200": _answer("The answer", "Answer")}
+def _post(
+    summary: str, asked: str, answer: str = "Answer", *, routed: bool = False
+) -> dict[str, Any]:
+    answers = {"200": _answer(summary, answer)}
     if routed:
         answers["200"]["content"]["text/event-stream"] = {"schema": _TEXT}
     return {
