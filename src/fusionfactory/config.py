@@ -28,7 +28,7 @@ __all__ = [
 
 CONFIG_NAME = "fusionfactory.toml"
 
-_STORE_VERBS = ("collect", "score", "judge", "serve")
+_STORE_VERBS = ("collect", "score", "judge", "serve", "learn", "promote")
 _GROUPED_STORE_VERBS = (
     ("think", "build"), ("think", "evaluate"), ("distill", "select"), ("distill", "evaluate"),
 )  # fmt: skip

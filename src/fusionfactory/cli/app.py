@@ -29,6 +29,8 @@ _VERBS = {
     "test": "Test a saved router on held-out outcomes.",
     "route": "Decide which arm answers a query.",
     "serve": "Serve an endpoint that routes, logs and learns.",
+    "learn": "Learn a new version of the router from the gateway's log.",
+    "promote": "Let another version of the router decide.",
     "keys": "Keep the keys of the gateway's clients.",
     "report": "Turn an evaluation into an HTML or Markdown report.",
 }
