@@ -110,7 +110,7 @@ export class Overview {
   }
 
   #arms({ summary }) {
-    const columns = [["Arm", "words"], ["Share", "track"], ["Requests"], ["Errors"],
+    const columns = [["Arm", "words"], ["Share", "track"], ["Requests"], ["Errors", "", "Of its answers, those that broke off."],
       ["Quality", "gain", "Mean of the judged answers between 0 and 1, with its 95 % interval."], ["Judged"],
       ["USD per 1,000", "", "Mean known cost of its requests."], ["Latency p50"]];
     const arms = Object.entries(summary.arms).sort(([, a], [, b]) => b.requests - a.requests);

@@ -30,8 +30,10 @@ export const evidence = ({ id, against, estimate }, current) => {
 
 const shown = (value) => {
   if (typeof value === "number") return Number.isInteger(value) ? count(value) : decimal(value);
-  return typeof value === "string" ? value : JSON.stringify(value);
+  if (value && typeof value === "object") return Object.entries(value).map(([name, item]) => `${name}: ${shown(item)}`).join(", ");
+  return String(value);
 };
+const known = (facts_) => Object.entries(facts_).map(([name, value]) => [name.replaceAll("_", " "), shown(value)]).filter(([, text]) => text);
 
 /** The panel. */
 export class Routers {
@@ -60,7 +62,7 @@ export class Routers {
     { caption: "Router versions", empty: "No version yet: a default arm answers. `fusionfactory learn` fits one from the gateway’s log, and `fusionfactory serve --router` takes in a fitted one." }),
     state.versions.map((version) => el("details", {}, el("summary", {}, `What is known of ${version.id}`),
       version.estimate ? evidence(version, this.state.current) : null,
-      facts([["Arms", version.arms.join(", ")], ...Object.entries(version.facts).map(([name, value]) => [name.replaceAll("_", " "), shown(value)])]))));
+      facts([["Arms", version.arms.join(", ")], ...known(version.facts)]))));
   }
 
   async #promote(version) {
