@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import queue
 import subprocess
 import sys
 import time
@@ -14,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fusionfactory.config import Config
-from fusionfactory.errors import ConfigError, GatewayError, MissingExtraError
+from fusionfactory.errors import ConfigError, GatewayError, MissingExtraError, StoreError
 from fusionfactory.gateway.fleet import Fleet
+from fusionfactory.gateway.gateway import Gateway
 from fusionfactory.gateway.log.record import Attempt, Record
 from fusionfactory.gateway.operations.child import Child
+from fusionfactory.gateway.operations.duty import Duty, Present
+from fusionfactory.gateway.operations.health import Health
 from fusionfactory.gateway.operations.listener import bind, url_of
 from fusionfactory.gateway.operations.logs import JsonHandler, request_line
 from fusionfactory.gateway.operations.metrics import Metrics, forget_worker
@@ -25,12 +29,16 @@ from fusionfactory.gateway.operations.reports import Reports
 from fusionfactory.gateway.operations.source import Source
 from fusionfactory.gateway.operations.spans import Spans, exported_spans
 from fusionfactory.gateway.operations.turnstile import Turnstile
+from fusionfactory.gateway.refusal import Refusal
+from fusionfactory.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from starlette.types import Message, Receive, Scope, Send
+
+    from fusionfactory.gateway.operations.duty import Step
 
 CONFIG = Config.model_validate(
     {
@@ -334,6 +342,40 @@ def test_too_many_requests_at_a_time_get_503_but_probes_do_not() -> None:
         assert app.under_way == 0
 
     asyncio.run(run())
+
+
+def test_a_duty_goes_on_after_an_error_and_with_what_is_in_force(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Store(tmp_path / "log.db") as store:
+        first, second = Present(CONFIG, store), Present(CONFIG, store)
+        present, done = [first], queue.SimpleQueue[Present]()
+
+        def make(given: Present) -> Step:
+            def step() -> int:
+                done.put(given)
+                if given is first:
+                    present[0] = second
+                    msg = "the disk is full"
+                    raise StoreError(msg)
+                return 0
+
+            return step
+
+        duty = Duty("a duty", 0.01, lambda: present[0], make)
+        duty.start()
+        assert done.get(timeout=10) is first
+        assert done.get(timeout=10) is second
+        assert done.get(timeout=10) is second
+        duty.end(10)
+    assert "a duty failed and is tried again: the disk is full" in caplog.text
+
+
+def test_a_worker_that_is_not_ready_says_so() -> None:
+    nobody: Gateway = Gateway.__new__(Gateway)
+    for health, code in ((Health(), "starting"), (Health(started=True, draining=True), "draining")):
+        with pytest.raises(Refusal, match=f"the worker is {code}: ask another one"):
+            health.check(nobody)
 
 
 CHILD = """

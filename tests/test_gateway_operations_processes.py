@@ -246,6 +246,17 @@ def test_a_killed_ingester_is_started_again_and_nothing_is_lost(folder: Path) ->
     assert stored(folder) == set(traffic.asked)
 
 
+def test_a_sample_of_the_answers_is_judged(folder: Path, stub: StubUpstream) -> None:
+    stub.models["judge"] = Knobs(text='{"reason": "fine", "grade": 9, "score": 0.9}')
+    judge = '[[models]]\nname = "judge"\nendpoint = "stub"\nstrategies = []\n'
+    more = f'{judge}[serve.judge]\nmodel = "judge"\nshare = 1.0\n'
+    (folder / "fusionfactory.toml").write_text(settings(stub.url, more))
+    with serving(folder, "--router", "router") as gateway:
+        assert gateway.chat().status == 200
+        stub.wait(lambda it: "judge" in it.asked(), within_s=30)
+        assert gateway.end() == 0
+
+
 def test_figures_of_all_clients_are_an_administrators(folder: Path, stub: StubUpstream) -> None:
     (folder / "fusionfactory.toml").write_text(settings(stub.url, 'keys = "required"\n'))
     file = KeyFile(folder / "gateway")

@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class Ingesting:
-    """Takes in what the workers wrote, and deletes what is too old.
+    """Takes in what the workers wrote, deletes what is too old, judges a sample, and warns.
 
     Args:
         source: Of the settings.
