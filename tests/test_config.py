@@ -160,7 +160,7 @@ def test_the_template_states_the_defaults() -> None:
             "evaluate": ("bank",),
         }.items()
     }
-    for section in ("collect", "score", "judge", "serve"):
+    for section in ("collect", "score", "judge", "serve", "learn", "promote"):
         expected.setdefault(section, {})["store"] = store
     for section in ("build", "evaluate"):
         expected["think"][section]["store"] = store
