@@ -74,6 +74,36 @@ def test_connections_are_used_again() -> None:
     run(body())
 
 
+def test_a_connection_that_was_closed_meanwhile_costs_no_fallback() -> None:
+    async def body() -> None:
+        asked: list[int] = []
+
+        async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            """Answers the first request of a connection, and closes it at the second one."""
+            said = b'{"choices": [{"index": 0, "message": {"content": "once"}}]}'
+            for number in (1, 2):
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(line for line in head.split(b"\r\n") if b"Content-Length" in line)
+                await reader.readexactly(int(length.split(b":")[1]))
+                asked.append(number)
+                if number == 1:
+                    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(said)
+                    writer.write(head + said)
+            writer.close()
+
+        server = await asyncio.start_server(once, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        with stub_upstream() as stub:
+            async with calls_to(stub, "small", "large", endpoint={"base_url": url}) as calls:
+                for _ in range(3):
+                    assert text_of(await calls.whole("small", "large")) == "once"
+        server.close()
+        assert asked == [1, 2, 1, 2, 1]
+        assert [len(record.attempts) for record in calls.records] == [1, 1, 1]
+
+    run(body())
+
+
 def test_many_calls_at_a_time_share_their_connections() -> None:
     async def body() -> None:
         with stub_upstream() as stub:

@@ -148,6 +148,38 @@ def test_a_caller_that_is_cancelled_in_a_stream_cancels_it() -> None:
     run(body())
 
 
+def test_the_end_of_a_stream_frees_its_turn_before_the_caller_closes_it() -> None:
+    async def body() -> None:
+        with stub_upstream() as stub:
+            async with calls_to(stub, "small", endpoint={"concurrency": 1}) as calls:
+                answer = await calls.open("small", stream=True)
+                assert calls.upstreams.states()["stub/small"]["running"] == 1
+                async for piece in answer.events:
+                    if b"[DONE]" in piece:
+                        break
+                assert calls.upstreams.states()["stub/small"]["running"] == 0
+                (attempt,) = calls.records[0].attempts
+                assert (attempt.error, attempt.latency_s > 0) == (None, True)
+                await answer.close()
+                assert attempt.error is None
+
+    run(body())
+
+
+def test_an_answer_that_speaks_of_the_end_is_not_over() -> None:
+    word = '{"choices": [{"index": 0, "delta": {"content": "data: [DONE]"}}]}'
+    written = f"data: {word}\n\n"
+    cut = written.index("[DONE]") + len("[DONE]")
+
+    async def body() -> None:
+        pieces = [f"data: {WORD}\n\n{written[:cut]}", f"{written[cut:]}data: [DO", "NE]\n\n"]
+        with stub_upstream(raw=Knobs(raw=pieces, chunk_s=0.05)) as stub:
+            async with calls_to(stub, "raw") as calls:
+                assert (await calls.streamed("raw")).decode() == "".join(pieces)
+
+    run(body())
+
+
 def test_a_caller_that_stops_at_the_end_leaves_the_connection_to_others() -> None:
     async def body() -> None:
         with stub_upstream() as stub:

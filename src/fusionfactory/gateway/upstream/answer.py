@@ -25,8 +25,9 @@ __all__ = ["LARGEST_STREAM", "Answer"]
 LARGEST_STREAM = 256 * 2**20
 """Bytes of a stream at which it is given up."""
 
-_DONE = b"[DONE]"
-_END = len(_DONE) + 8
+_DONE = frozenset({b"data: [DONE]", b"data:[DONE]"})
+_BLANK = (b"\n\n", b"\r\n\r\n")
+_TAIL = 32
 _BAD, _LATE = 502, 504
 _DRAIN_S = 1.0
 
@@ -53,7 +54,7 @@ class Answer:
         self.attempt, self.body = attempt, reply.body
         self._lane, self._slot, self._call = lane, slot, call
         self._response, self._begin, self._begun = reply.response, reply.begin, begun
-        self._last, self._size = reply.begin, len(reply.begin)
+        self._tail, self._size = b"", len(reply.begin)
         self._open = True
         self._watch: asyncio.TimerHandle | None = None
         self._waiting_since: float | None = None
@@ -97,32 +98,30 @@ class Answer:
             StopAsyncIteration: The stream has ended.
             Refusal: It broke, fell silent, or is too long.
         """
-        if self._begin:
-            piece, self._begin = self._begin, b""
-            return piece
         if not self._open:
             raise StopAsyncIteration
-        piece = await self._next()
+        piece, self._begin = self._begin, b""
         if not piece:
+            piece = await self._next()
+            if not piece:
+                self._end()
+                self._response.release()
+                raise StopAsyncIteration
+            self._size += len(piece)
+            if self._size > LARGEST_STREAM:
+                what = f"sent a stream of more than {LARGEST_STREAM >> 20} MiB"
+                raise self._broke(what, _BAD)
+        # What ends a stream well may come in two pieces.
+        self._tail = piece[-_TAIL:] if len(piece) >= _TAIL else (self._tail + piece)[-_TAIL:]
+        if self._tail.endswith(_BLANK) and self._tail.rstrip().rsplit(b"\n", 1)[-1] in _DONE:
             self._end()
-            raise StopAsyncIteration
-        self._size += len(piece)
-        if self._size > LARGEST_STREAM:
-            what = f"sent a stream of more than {LARGEST_STREAM >> 20} MiB"
-            raise self._broke(what, _BAD)
-        # What ends a stream well may be cut in two.
-        self._last = piece if len(piece) > _END else self._last[-_END:] + piece
+            # The body's own end may be on its way still; a cut costs the next call a handshake.
+            self._lane.pool.later(self._drain())
         return piece
 
     async def close(self) -> None:
-        """Gives the connection back, or cuts it where the answer has not ended."""
-        if not self._open:
-            return
-        if self._last.rstrip().endswith(_DONE):
-            # The body's own end may be on its way still; a cut costs the next call a handshake.
-            self._end(release=False)
-            self._lane.pool.later(self._drain())
-        else:
+        """Cuts the connection where the answer has not ended."""
+        if self._open:
             self.drop("the caller went away")
 
     def drop(self, why: str) -> None:
@@ -175,12 +174,10 @@ class Answer:
         self._response.close()
         return Refusal(told, message, "upstream_stream_broken")
 
-    def _end(self, *, release: bool = True) -> None:
+    def _end(self) -> None:
         self._lane.breaker.succeeded()
         self._slot.succeeded()
         self._finish(None)
-        if release:
-            self._response.release()
 
     def _finish(self, error: str | None) -> None:
         self._open = False

@@ -14,6 +14,7 @@ from fusionfactory.gateway.upstream.failure import Failure, Place
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from types import SimpleNamespace
 
     from fusionfactory.config import EndpointSettings
     from fusionfactory.gateway.upstream.local import LlamaServer
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Pool"]
 
 _KEEPALIVE_S = 60.0
+_STALE = 2
+"""Connections in a row that may turn out to have been closed meanwhile."""
 
 
 class Pool:
@@ -103,13 +106,23 @@ class Pool:
         if self.server is not None:
             base_url, key = await self.server.ready()
         headers = {"Authorization": f"Bearer {key}"} if key else None
-        return await self._open().post(
-            f"{base_url}/{path}",
-            data=content,
-            headers=headers,
-            allow_redirects=False,
-            proxy=self._proxy,
-        )
+        tries = 0
+        while True:
+            used: dict[str, bool] = {}
+            try:
+                return await self._open().post(
+                    f"{base_url}/{path}",
+                    data=content,
+                    headers=headers,
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                    trace_request_ctx=used,
+                )
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                # An endpoint may close a connection in the moment in which it is used again.
+                if not used or tries == _STALE:
+                    raise
+            tries += 1
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Does what nobody waits for, such as reading an answer's last bytes."""
@@ -138,7 +151,19 @@ class Pool:
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.connect_s),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=[_tracing()],
                 # A packed stream comes in blocks, late.
                 headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
             )
         return self._session
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    """Marks the calls that go over a connection which was used before."""
+    tracing = aiohttp.TraceConfig()
+
+    async def mark(_session: object, context: SimpleNamespace, _params: object) -> None:
+        context.trace_request_ctx["again"] = True
+
+    tracing.on_connection_reuseconn.append(mark)
+    return tracing
