@@ -202,6 +202,33 @@ def test_damaged_lines_are_set_aside(store: Store, tmp_path: Path) -> None:
     assert kept[0][0] == str(len(good[0])).encode()
 
 
+ODD: tuple[Any, ...] = (
+    *(None, True, -1, 10**17, 2**70, 1e300, 0.5, "", "x" * 5000, "\0", [], [None], [[1, 2]], {}),
+    *({"a": None}, {"a": [1, "b"]}, {"a": [None, None]}, ["text"]),
+    [{"arm": "m", "status": 10**17, "hedge": "yes"}],
+)
+
+
+def test_no_value_of_any_field_stops_the_rest(store: Store, tmp_path: Path) -> None:
+    names = list(asdict(a_record()))
+    lines = [line(a_record(id="first"))]
+    for number, (name, value) in enumerate(itertools.product(names, ODD)):
+        facts = asdict(a_record(id=f"r{number}")) | {name: value}
+        text = orjson.dumps(facts, default=str) if value != 2**70 else repr(facts).encode()
+        lines.append(text + b"\n")
+    put_lines(tmp_path / "j", *lines, line(a_record(id="last"))).close()
+    traffic = ingest(store, tmp_path / "j")
+    assert traffic.decision("first") is not None
+    assert traffic.decision("last") is not None
+    stored = [query.id for query in store.queries()]
+    assert len(stored) > 100
+    assert all(traffic.decision(name) for name in stored[::20])
+    (aside,) = (tmp_path / "j").iterdir()
+    set_aside = len(aside.read_bytes().splitlines())
+    assert set_aside + len(stored) == len(lines) + 1
+    traffic.summary(0)
+
+
 def test_what_the_store_refuses_is_set_aside_alone(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,7 +174,6 @@ router_arms = sa.Table(
     sa.Column("no", sa.Integer, primary_key=True),
     sa.Column("router", sa.Text, nullable=False),
     sa.Column("arms", sa.Text, nullable=False),
-    sa.UniqueConstraint("router", "arms"),
 )
 """A router's version and, as JSON, the names of the arms that it estimates, in order."""
 

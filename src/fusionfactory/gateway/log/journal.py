@@ -196,8 +196,7 @@ class Journal:
                 break
             if failing:
                 time.sleep(_RETRY_S)
-        if self._segment is not None:
-            self._segment.close()
+        self._end_segment()
 
     def _gather(self) -> list[bytes]:
         batch: list[bytes] = []

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Feedback", "Gap", "read_line"]
 
 _ERROR_CHARACTERS = 2000
+_INDEXED_CHARACTERS = 500  # more do not fit into an index of PostgreSQL
+_LAST_S = 1e11
+_MOST = 2**31 - 1
 _THUMBS = {"up": 1.0, "down": 0.0, True: 1.0, False: 0.0}
 _TEXTS = ("api", "asked", "text", "why", "cache")
 _OPTIONAL_TEXTS = ("key", "session", "policy", "router", "chosen", "arm", "strategy", "error",
@@ -66,7 +69,7 @@ def read_line(line: bytes) -> Entry:
     if kind == "feedback":
         return _feedback(facts)
     if kind == "gap":
-        return Gap(_at(facts), int(_number(facts.get("requests"), "requests") or 0))
+        return Gap(_at(facts), _whole(facts, "requests"))
     if kind is not None:
         msg = f"an event of the unknown kind {kind!r}"
         raise ValueError(msg)
@@ -81,7 +84,11 @@ def _record(facts: Mapping[str, Any]) -> Record:
     given |= {name: _number(given[name], name) for name in _NUMBERS if name in given}
     if given.get("error") is not None:
         given["error"] = given["error"][:_ERROR_CHARACTERS]
-    given["status"] = int(_number(facts.get("status"), "status") or 0)
+    given["status"] = _whole(facts, "status")
+    given["stream"] = facts.get("stream") is True
+    if not isinstance(given.get("messages"), list | None):
+        msg = "messages are no list"
+        raise ValueError(msg)
     given["attempts"] = [_attempt(item) for item in facts.get("attempts") or ()]
     given["propensities"] = {
         str(arm): _number(share, "propensities")
@@ -94,16 +101,23 @@ def _record(facts: Mapping[str, Any]) -> Record:
     for name in ("excluded", "shadow"):
         given[name] = {str(arm): str(what) for arm, what in _items(facts, name)}
     record = Record(**given)
+    for indexed in (record.id, record.key, record.why):
+        _check_indexed(indexed)
     for arm in {record.chosen, record.arm, *(attempt.arm for attempt in record.attempts)} - {None}:
         _check_arm(str(arm))
     return record
 
 
-def _attempt(facts: Mapping[str, Any]) -> Attempt:
+def _attempt(facts: object) -> Attempt:
+    if not isinstance(facts, dict):
+        msg = f"an attempt is {facts!r}"
+        raise ValueError(msg)
     given = {name: facts[name] for name in _ATTEMPT if name in facts}
     given["arm"] = _text(facts, "arm")
     given["latency_s"] = _number(facts.get("latency_s"), "latency_s") or 0.0
     given["cost_usd"] = _number(facts.get("cost_usd"), "cost_usd")
+    given["status"] = None if facts.get("status") is None else _whole(facts, "status")
+    given["hedge"] = facts.get("hedge") is True
     if facts.get("error") is not None:
         given["error"] = _text(facts, "error")[:_ERROR_CHARACTERS]
     return Attempt(**given)
@@ -120,10 +134,18 @@ def _feedback(facts: Mapping[str, Any]) -> Feedback:
     target, key = (
         None if facts.get(name) is None else _text(facts, name) for name in ("target", "key")
     )
+    _check_indexed(_text(facts, "id"))
     return Feedback(_text(facts, "id"), _at(facts), key, score, target)
 
 
+def _check_indexed(name: str | None) -> None:
+    if name is not None and not 0 < len(name) <= _INDEXED_CHARACTERS:
+        msg = f"a name of {len(name)} characters"
+        raise ValueError(msg)
+
+
 def _check_arm(name: str) -> None:
+    _check_indexed(name)
     try:
         Arm.parse(name)
     except InputError as error:
@@ -148,10 +170,15 @@ def _text(facts: Mapping[str, Any], name: str) -> str:
 
 def _at(facts: Mapping[str, Any]) -> float:
     value = _number(facts.get("at"), "at")
-    if value is None:
-        msg = "without a time"
+    if value is None or value > _LAST_S:
+        msg = f"a time of {value!r}"
         raise ValueError(msg)
     return value
+
+
+def _whole(facts: Mapping[str, Any], name: str) -> int:
+    """As large as the store's columns hold; 0 where it is unknown."""
+    return min(int(_number(facts.get(name), name) or 0), _MOST)
 
 
 def _number(value: object, name: str) -> float | None:
