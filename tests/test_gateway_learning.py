@@ -171,7 +171,10 @@ def test_what_is_worse_is_not_promoted_but_by_force(
     best, worse = versions.add(good), versions.add(bad)
     versions.promote(best)
     assert run("promote", "--json", "promote.json") == 1
-    assert "not promoted: its gain" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "not promoted: its gain" in said
+    old, new = good.arms_[good.best_single_].name, bad.arms_[bad.cheapest_].name
+    assert f"100.0% of all decisions move from {old} to {new}" in said
     facts = told("promote.json")
     assert facts["current"] == best
     assert facts["estimate"]["utility"]["high"] < 0

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fusionfactory.config import Config
-    from fusionfactory.gateway.learning.promotion import Comparison
+    from fusionfactory.gateway.learning.shadow import Watched
     from fusionfactory.gateway.learning.versions import Version, Versions
 
 __all__ = ["command"]
 
 _REFUSED = 1
+_SHOWN_MOVES = 3
 
 
 @click.command("promote", epilog="Example: fusionfactory promote v2")
@@ -75,10 +76,11 @@ def command(
             trade_off = Policy.parse(policy or config.serve.routing.auto)
             told = _estimated(versions, chosen, before, store, trade_off,
                               since_days(days), allow_endpoint)  # fmt: skip
-            print_comparison(where, told, chosen.id, before)
+            print_comparison(where, told.comparison, chosen.id, before)
+            _print_moves(where, told)
             versions.note(chosen.id, {"against": before, "estimate": told.to_json()})
-        after = before if told and told.objections else versions.promote(chosen.id)
-    objections = told.objections if told else ()
+        after = before if told and told.comparison.objections else versions.promote(chosen.id)
+    objections = told.comparison.objections if told else ()
     if json_path:
         facts: dict[str, Any] = {"before": before, "current": after, "objections": objections}
         write_json(facts | {"estimate": told and told.to_json()}, json_path)
@@ -107,10 +109,10 @@ def _estimated(
     policy: Policy,
     since: float,
     network: bool,
-) -> Comparison:
+) -> Watched:
     """What the log says of a version against the current one."""
     from fusionfactory.gateway.learning.evidence import Rated
-    from fusionfactory.gateway.learning.promotion import compare
+    from fusionfactory.gateway.learning.shadow import watch
     from fusionfactory.gateway.log.traffic import Traffic
     from fusionfactory.store import Store
 
@@ -123,7 +125,12 @@ def _estimated(
         Rated(versions.load(one.id, network=network), one.at)
         for one in (chosen, versions.find(current))
     )
-    return compare(logged, candidate, incumbent, policy)
+    return watch(logged, candidate, incumbent, policy)
+
+
+def _print_moves(where: Console, told: Watched) -> None:
+    for old, new, share in told.moves[:_SHOWN_MOVES]:
+        where.print(f"{share:.1%} of all decisions move from {old} to {new}")
 
 
 def _list(where: Console, versions: Versions, json_path: str | None) -> None:
