@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusionfactory.gateway.log.record import Record
 from fusionfactory.gateway.refusal import Refusal
+from fusionfactory.gateway.replay import Recorded, chunks
 from fusionfactory.gateway.surface.relay import Relay
 from fusionfactory.gateway.surface.tally import Tally
 
@@ -27,6 +28,8 @@ Reader: TypeAlias = "Callable[[Exchange, dict[str, Any], int, Client], Request]"
 """Reads a body of so many bytes from a client."""
 
 _LEFT = 499
+_RECORDED = ("chat", "completions")
+"""The streams that make whole answers, too; responses are streamed otherwise."""
 
 
 async def answer(exchange: Exchange, read: Reader) -> None:
@@ -101,7 +104,7 @@ class _Answering:
 
     async def _run(self) -> None:
         request, record = self._request, self._record
-        key = None if request.is_stream else self._cache_key()
+        key = self._cache_key()
         if key is not None and await self._reply_again(key):
             return
         routed = request.routed or await self._gateway.decider.decide(request.ask)
@@ -127,7 +130,7 @@ class _Answering:
         self._exchange.note("arm", record.arm)
         self._estimated(record.arm)
         if self._answer.body is None:
-            await self._stream(self._answer)
+            await self._stream(self._answer, key)
         else:
             await self._whole(self._answer, self._answer.body, key)
 
@@ -149,10 +152,22 @@ class _Answering:
         self._tally.add(kept)
         self._exchange.note("arm", record.arm)
         self._exchange.note("cache", "hit")
+        if self._request.is_stream:
+            await self._replay(kept, record.arm)
+            return True
         document = self._request.form.whole(kept, record.arm)
         await self._finish()
         await self._exchange.reply(document)
         return True
+
+    async def _replay(self, kept: dict[str, Any], arm: str) -> None:
+        rendering = self._request.form.stream(arm)
+        await self._exchange.begin_stream()
+        sent = rendering.begin()
+        sent += b"".join([rendering.chunk(chunk) for chunk in chunks(kept)])
+        await self._exchange.write(sent)
+        await self._finish()
+        await self._exchange.end(rendering.end())
 
     def _decided(self, routed: Routed) -> None:
         record, note = self._record, self._exchange.note
@@ -183,10 +198,13 @@ class _Answering:
         self._exchange.note("cost-usd", record.cost_usd)
         await self._exchange.reply(document)
 
-    async def _stream(self, answer: Answer) -> None:
+    async def _stream(self, answer: Answer, key: str | None) -> None:
         record = self._record
         record.status = 200
         rendering = self._request.form.stream(answer.target.name)
+        recorded = None
+        if key is not None and self._request.api in _RECORDED:
+            rendering = recorded = Recorded(rendering)
         try:
             await Relay(self._exchange, answer, rendering, self._tally, record).run()
         except Refusal as broken:
@@ -194,6 +212,8 @@ class _Answering:
             await self._finish()
             await self._exchange.end(rendering.fail(broken.body()["error"]))
             return
+        if key is not None and recorded is not None:
+            self._gateway.cache.put(key, recorded.assembly.answer(answer.target.name))
         await self._finish()
         await self._exchange.end(rendering.end())
 
