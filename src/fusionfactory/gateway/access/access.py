@@ -17,8 +17,13 @@ from fusionfactory.errors import ConfigError
 from fusionfactory.gateway.access.client import ANYONE, Client
 from fusionfactory.gateway.access.keys import KeyFile
 from fusionfactory.gateway.access.meter import Meters
-from fusionfactory.gateway.access.refusals import no_key, out_of_budget, too_fast, unknown_key
-from fusionfactory.gateway.access.refusals import no_longer_good as ended
+from fusionfactory.gateway.access.refusals import (
+    no_key,
+    no_longer_good,
+    out_of_budget,
+    too_fast,
+    unknown_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,7 +103,7 @@ class Access:
         if client is None:
             raise unknown_key()
         if now >= client.ends:
-            raise ended(client)
+            raise no_longer_good(client)
         return client
 
     def admit(self, client: Client, tokens: int) -> dict[str, str]:
