@@ -174,13 +174,13 @@ def test_before_the_first_byte_the_next_arm_answers(fault: Fault, stream: bool) 
 
 
 @pytest.mark.parametrize("fault", ["400", "422"])
-def test_what_is_wrong_with_the_request_is_not_tried_elsewhere(fault: Fault) -> None:
+def test_two_endpoints_that_blame_the_request_are_believed(fault: Fault) -> None:
     async def body() -> None:
-        with stub_upstream(bad=Knobs(fault=fault)) as stub:
-            async with calls_to(stub, "bad", "good") as calls:
+        with stub_upstream(bad=Knobs(fault=fault), worse=Knobs(fault="422")) as stub:
+            async with calls_to(stub, "bad", "worse", "good") as calls:
                 with pytest.raises(Refusal, match=f"stub answered {fault}: the stub") as refused:
-                    await calls.open("bad", "good")
-            assert stub.asked() == ["bad"]
+                    await calls.open("bad", "worse", "good")
+            assert stub.asked() == ["bad", "worse"]
             assert refused.value.status == int(fault)
             assert refused.value.body()["error"] == {
                 "message": f"the stub answers {fault}",
@@ -189,6 +189,16 @@ def test_what_is_wrong_with_the_request_is_not_tried_elsewhere(fault: Fault) -> 
                 "code": "stub",
             }
             assert calls.upstreams.states()["stub/bad"]["failures"] == 0
+
+    run(body())
+
+
+def test_a_request_that_one_model_cannot_take_is_answered_by_another() -> None:
+    async def body() -> None:
+        with stub_upstream(short=Knobs(fault="400")) as stub:
+            async with calls_to(stub, "short", "long") as calls:
+                assert text_of(await calls.whole("short", "long")) == "long says: what is it?"
+            assert stub.asked() == ["short", "long"]
 
     run(body())
 

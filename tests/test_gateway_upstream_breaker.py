@@ -252,15 +252,14 @@ def test_where_both_fail_the_third_answers() -> None:
     run(body())
 
 
-def test_what_is_wrong_with_the_request_ends_a_race() -> None:
+def test_a_model_that_cannot_take_the_request_does_not_end_a_race() -> None:
     async def body() -> None:
         with stub_upstream(
-            slow=Knobs(latency_s=0.1, fault="422"), slower=Knobs(latency_s=60.0)
-        ) as stub:
-            async with calls_to(stub, "slow", "slower", hedge_after_s=0.02) as calls:
-                with pytest.raises(Refusal, match="answered 422"):
-                    await calls.open("slow", "slower")
-            stub.wait(lambda stub: stub.ledger[1].gone)
+            slow=Knobs(latency_s=0.1, fault="422"), slower=Knobs(latency_s=0.2)
+        ) as s:
+            async with calls_to(s, "slow", "slower", hedge_after_s=0.02) as calls:
+                whole = await calls.whole("slow", "slower")
+                assert text_of(whole) == "slower says: what is it?"
 
     run(body())
 

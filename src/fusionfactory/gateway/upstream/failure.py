@@ -27,6 +27,10 @@ _OURS = frozenset({401, 402, 404})
 """What an endpoint answers where the settings have its key, its account or a model's name wrong:
 another arm may do better, and the client is not to take it for a fault of its own."""
 
+_REQUEST = frozenset({400, 403, 413, 422})
+"""What an endpoint answers where it cannot take the request: too long for this model, a field that
+it does not know, a picture; or the request is wrong for every model."""
+
 _BAD_GATEWAY = 502
 _UNAUTHORISED = 401
 _CLIENT_ERROR = 400
@@ -63,6 +67,8 @@ class Failure(Exception):
         status: The endpoint's, where there was one.
         elsewhere: Whether another arm may answer.
         again: Whether the same arm may, later.
+        blames_request: Whether the endpoint says that the request is at fault; two that say so
+            are believed.
         counts: Whether it speaks against the endpoint's health.
         overload: Whether fewer calls at a time would help.
         wait_s: Seconds after which the endpoint asks to be called again.
@@ -75,6 +81,7 @@ class Failure(Exception):
     status: int | None = None
     elsewhere: bool = True
     again: bool = True
+    blames_request: bool = False
     counts: bool = True
     overload: bool = False
     wait_s: float | None = None
@@ -121,8 +128,9 @@ def refused(
         place.says(f"answered {status}{status_hint(status, place.api_key_env)}: {said}"),
         told=_BAD_GATEWAY if ours else status,
         status=status,
-        elsewhere=by_itself or retryable or status in _OURS,
+        elsewhere=by_itself or retryable or status in _OURS | _REQUEST,
         again=retryable and code != NO_QUOTA,
+        blames_request=status in _REQUEST,
         counts=status >= _SERVER_ERROR or status < _CLIENT_ERROR,
         overload=status in OVERLOADED and code != NO_QUOTA,
         wait_s=asked_wait_s(header),

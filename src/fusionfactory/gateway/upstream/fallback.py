@@ -36,7 +36,8 @@ class Fallback:
     """Asks arm after arm until one answers, then all over again after a pause, within limits.
 
     An arm that must not be asked now, for it failed too often or wants a pause, is passed over.
-    What is wrong with the request itself is wrong for every arm: such an error ends it at once.
+    What is wrong with the request itself is wrong for every arm: the second endpoint that says so
+    ends it, for the first may have meant its own model.
 
     Args:
         lanes: The ways to the arms, the best first.
@@ -52,6 +53,7 @@ class Fallback:
         self._left = settings.attempts
         self._last: Failure | None = None
         self._passed_over: Failure | None = None
+        self._blame: Failure | None = None
 
     async def run(self) -> Answer:
         """The first answer.
@@ -93,6 +95,10 @@ class Fallback:
             except Failure as failure:
                 if not failure.elsewhere:
                     raise
+                if failure.blames_request:
+                    if self._blame is not None:
+                        raise self._blame from None
+                    self._blame = failure
         return None
 
     def _second(self, queue: deque[Lane]) -> Coroutine[Any, Any, Answer] | None:
