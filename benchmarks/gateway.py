@@ -84,10 +84,13 @@ def gateway(upstream: str, folder: Path, port: int, workers: int = 1) -> Iterato
     table = bundled_log()
     folder.mkdir(parents=True)
     save_router(make_router("stack").fit(table), folder / "router")
+    strategies: dict[str, list[str]] = {}
+    for arm in table.arms:
+        strategies.setdefault(arm.model, []).append(arm.strategy)
     models = "".join(
-        f'[[models]]\nname = "{arm.model}"\nmodel = "stub"\nendpoint = "stub"\n'
-        "input_price = 1.0\noutput_price = 2.0\n"
-        for arm in table.arms
+        f'[[models]]\nname = "{model}"\nmodel = "stub"\nendpoint = "stub"\n'
+        f"strategies = {json.dumps(used)}\ninput_price = 1.0\noutput_price = 2.0\n"
+        for model, used in strategies.items()
     )
     (folder / "fusionfactory.toml").write_text(
         f'store = "log.db"\n[[endpoints]]\nname = "stub"\nbase_url = "{upstream}"\n'
