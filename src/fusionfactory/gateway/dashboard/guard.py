@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from fusionfactory.gateway.access.pages import hostname
 from fusionfactory.gateway.refusal import Refusal
 from fusionfactory.serve_settings import LOOPBACK
 
@@ -78,7 +79,7 @@ def _check_origin(request: Request) -> None:
 
 def _check_local(request: Request) -> None:
     host = request.headers.get("host", "")
-    if _hostname(host) not in LOOPBACK:
+    if hostname(host) not in LOOPBACK:
         msg = (
             f"without client keys the dashboard is for this machine alone, under 127.0.0.1 or "
             f"localhost, and the request names the host {host!r}; switch keys on to reach it from "
@@ -94,13 +95,6 @@ def _check_local(request: Request) -> None:
             f"from {source}; switch keys on to reach it from elsewhere"
         )
         raise Refusal(_FORBIDDEN, msg, code="not_local")
-
-
-def _hostname(host: str) -> str | None:
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
 
 
 def _is_loopback(peer: str) -> bool:

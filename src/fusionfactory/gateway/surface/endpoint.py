@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from fusionfactory.gateway.access.pages import check_page
 from fusionfactory.gateway.refusal import Refusal
 from fusionfactory.gateway.surface.exchange import Exchange
 
@@ -34,6 +35,7 @@ class Endpoint:
         exchange = Exchange(gateway, scope, receive, send)
         gateway.active += 1
         try:
+            check_page(exchange.headers, gateway.settings)
             await self._handle(exchange)
         except Refusal as refusal:
             await exchange.refuse(refusal)
