@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_ROUTER", "Candidate", "Split", "fit_candidate", "held_out"]
 
 DEFAULT_ROUTER = "trees"
-"""Learned most from one answer per query in `benchmarks/closed_loop.py`."""
+"""Learned most, or nearly so, from one answer per query in `benchmarks/closed_loop.py`."""
 
 Split: TypeAlias = Literal["query", "time"]
 """How decisions are held out: queries at random, near-duplicates together; or the latest ones."""
