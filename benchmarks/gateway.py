@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -54,6 +55,12 @@ def running(command: list[str], **more: Any) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
 @contextlib.contextmanager
 def stub(delay_ms: float = 0.0) -> Iterator[str]:
     """The endpoint; its base URL."""
@@ -79,9 +86,9 @@ def wait_for(url: str) -> None:
 
 
 @contextlib.contextmanager
-def gateway(upstream: str, folder: Path, port: int, workers: int = 1) -> Iterator[Load]:
+def gateway(upstream: str, folder: Path, workers: int = 1) -> Iterator[Load]:
     """`fusionfactory serve` before the endpoint."""
-    table = bundled_log()
+    table, port = bundled_log(), free_port()
     folder.mkdir(parents=True)
     save_router(make_router("stack").fit(table), folder / "router")
     strategies: dict[str, list[str]] = {}
@@ -110,8 +117,9 @@ def gateway(upstream: str, folder: Path, port: int, workers: int = 1) -> Iterato
 
 
 @contextlib.contextmanager
-def peer(python: str, upstream: str, folder: Path, port: int) -> Iterator[Load]:
+def peer(python: str, upstream: str, folder: Path) -> Iterator[Load]:
     """The LiteLLM proxy with one worker before the endpoint, with a master key."""
+    port = free_port()
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(
         "model_list:\n  - model_name: auto\n    litellm_params:\n      model: openai/stub\n"
@@ -175,13 +183,13 @@ def main() -> None:
         slow = stack.enter_context(stub(DELAY_MS))
         at_once = {"stub": Load(fast, 1)}
         patient = {"stub": Load(slow, 1)}
-        at_once["gateway"] = stack.enter_context(gateway(fast, folder / "a", 18377))
+        at_once["gateway"] = stack.enter_context(gateway(fast, folder / "a"))
         if options.peer:
-            at_once["litellm"] = stack.enter_context(peer(options.peer, fast, folder / "c", 18379))
+            at_once["litellm"] = stack.enter_context(peer(options.peer, fast, folder / "c"))
         rows = throughput(at_once, options.seconds)
-        patient["gateway"] = stack.enter_context(gateway(slow, folder / "b", 18378))
+        patient["gateway"] = stack.enter_context(gateway(slow, folder / "b"))
         if options.peer:
-            patient["litellm"] = stack.enter_context(peer(options.peer, slow, folder / "d", 18380))
+            patient["litellm"] = stack.enter_context(peer(options.peer, slow, folder / "d"))
         print(f"the stub answers after {DELAY_MS} ms")
         rows += added(patient, options.seconds)
     if options.json:

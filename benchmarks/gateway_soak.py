@@ -32,13 +32,12 @@ from fusionfactory.clients.chaos import Chaos
 from fusionfactory.demo import bundled_log
 from fusionfactory.routers import make_router, save_router
 from fusionfactory.store import Store
-from gateway import running, wait_for
+from gateway import free_port, running, wait_for
 from routing import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PORT = 18390
 SEEDS = {"wild": 1, "worse": 2, "calm": 3}
 PRICES = (1.0, 2.0)
 HANG_S, FIRST_BYTE_S = 20.0, 2.0
@@ -88,7 +87,7 @@ def endpoints(folder: Path) -> Iterator[dict[str, str]]:
         yield urls
 
 
-def write_settings(folder: Path, urls: dict[str, str]) -> None:
+def write_settings(folder: Path, urls: dict[str, str], port: int) -> None:
     """A router of the bundled log, whose arms stand at the three endpoints."""
     table = bundled_log()
     save_router(make_router("stack").fit(table), folder / "router")
@@ -106,7 +105,7 @@ def write_settings(folder: Path, urls: dict[str, str]) -> None:
         text += f'[[models]]\nname = "{model}"\nmodel = "{name}"\nendpoint = "{name}"\n'
         text += f"strategies = {json.dumps(strategies[model])}\n"
         text += f"input_price = {PRICES[0]}\noutput_price = {PRICES[1]}\n"
-    text += f'[serve]\nport = {PORT}\nlog_level = "error"\n[serve.routing]\nauto = "performance"\n'
+    text += f'[serve]\nport = {port}\nlog_level = "error"\n[serve.routing]\nauto = "performance"\n'
     text += f"[serve.upstream]\nfirst_byte_s = {FIRST_BYTE_S}\nidle_s = 2.0\nbreaker_open_s = 2.0\n"
     text += "attempts = 8\n[serve.exploration]\nmethod = 'epsilon'\nshare = 0.2\n"
     (folder / "fusionfactory.toml").write_text(text)
@@ -188,12 +187,12 @@ def memory(supervisor: int) -> float:
     return total
 
 
-async def load(seen: Seen, clients: int, seconds: float, supervisor: int) -> None:
+async def load(url: str, seen: Seen, clients: int, seconds: float, supervisor: int) -> None:
     """All clients, and a look at the memory every few seconds."""
     begin = time.monotonic()
     until = begin + seconds
     timeout = aiohttp.ClientTimeout(total=60.0)
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{PORT}", timeout=timeout) as session:
+    async with aiohttp.ClientSession(url, timeout=timeout) as session:
         asked = [asyncio.create_task(Client(i, seen, session).run(until)) for i in range(clients)]
         while time.monotonic() < until:
             await asyncio.sleep(SAMPLE_S)
@@ -247,13 +246,14 @@ def soak(minutes: float, clients: int) -> dict[str, Any]:
     """Runs it; the facts."""
     seen = Seen()
     with tempfile.TemporaryDirectory() as name, endpoints(Path(name)) as urls:
-        folder = Path(name)
-        write_settings(folder, urls)
+        folder, port = Path(name), free_port()
+        url = f"http://127.0.0.1:{port}"
+        write_settings(folder, urls, port)
         command = [sys.executable, "-m", "fusionfactory", "serve", "--router", "router"]
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
         with running(command, cwd=folder, env=env, stdout=subprocess.DEVNULL) as gateway:
-            wait_for(f"http://127.0.0.1:{PORT}/ready")
-            asyncio.run(load(seen, clients, minutes * 60, gateway.pid))
+            wait_for(f"{url}/ready")
+            asyncio.run(load(url, seen, clients, minutes * 60, gateway.pid))
         # A drained gateway has moved its journal into the store.
         paid = {**ledgers(folder, seen), **logged(folder)}
     served = seen.answers["whole"] + seen.answers["stream"]
