@@ -270,9 +270,7 @@ def served_gateway(
             await asyncio.sleep(0.005)
         server.should_exit = True
         await serving
-        if isinstance(gateway.upstreams, Upstreams):
-            await gateway.upstreams.close()
-        await journal.close()
+        await _close(gateway)
         store.close()
 
     def work() -> None:
@@ -312,6 +310,15 @@ def _made(config: Config, state: Path, store: Store, *, routing: bool) -> tuple[
         versions=Versions(state),
     )
     return gateway, told
+
+
+async def _close(gateway: Gateway) -> None:
+    if isinstance(gateway.decider, Routing):
+        gateway.decider.close()
+    if isinstance(gateway.upstreams, Upstreams):
+        await gateway.upstreams.close()
+    assert isinstance(gateway.journal, KeptJournal)
+    await gateway.journal.close()
 
 
 def _server(gateway: Gateway) -> uvicorn.Server:

@@ -85,6 +85,13 @@ def test_what_is_no_json_object_is_refused(served: Served, body: bytes) -> None:
     assert error_of(response)["code"] == "invalid_json"
 
 
+def test_a_policy_in_the_body_is_checked_though_the_header_counts(served: Served) -> None:
+    body = json.dumps({**CHAT, "fusionfactory": {"policy": "fast"}}).encode()
+    response = post(served, body, **{"x-fusionfactory-policy": "best"})
+    assert response.status == 400
+    assert error_of(response)["code"] == "invalid_policy"
+
+
 def test_a_body_that_is_too_long_or_packed_is_refused(served: Served) -> None:
     long = json.dumps({**CHAT, "more": "x" * 100_000}).encode()
     assert error_of(post(served, long))["code"] == "request_too_large"
@@ -200,7 +207,7 @@ def test_a_client_that_leaves_takes_its_call_along(
 def test_a_client_that_leaves_in_the_middle_of_its_request_leaves_nothing(served: Served) -> None:
     connection = socket.create_connection(("127.0.0.1", served.port))
     connection.sendall(
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\n{"
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 50\r\n\r\n{"
     )
     served.wait(lambda s: s.gateway.active == 1)
     connection.close()

@@ -166,6 +166,7 @@ def test_what_needs_a_state_is_refused_and_says_so(served: Served, stub: StubUps
         ({"input": []}, "input"),
         ({}, "input"),
         ({"input": [7]}, "input[0]"),
+        ({"input": [{"type": "reasoning"}], "instructions": "x"}, "input"),
         ({"input": [{"role": "king", "content": "x"}]}, "input[0].role"),
         ({"input": [{"role": "user", "content": 7}]}, "input[0].content"),
         ({"input": [{"role": "user", "content": [{"type": "x"}]}]}, "input[0].content[0]"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fusionfactory.gateway.surface.schemas import NAME, POLICY, SCHEMAS, TEXT, or_empty
 from fusionfactory.version import __version__
 
 if TYPE_CHECKING:
@@ -11,121 +12,17 @@ if TYPE_CHECKING:
 
 __all__ = ["description", "openapi"]
 
-_TEXT = {"type": "string"}
-_NAME = {"type": "string", "minLength": 1}
-_COUNT = {"type": ["integer", "null"]}
-_FLAG = {"type": ["boolean", "null"]}
-_OBJECT = {"type": "object"}
-
-_OWN = {
-    "type": ["object", "null"],
-    "description": "What this gateway alone knows; endpoints do not see it.",
-    "properties": {
-        "policy": {
-            "type": ["string", "null"],
-            "description": "The trade-off: `cheap`, `balanced`, `best`, a weight of cost from 0 to "
-            "1, `price:USD_PER_POINT` or `budget:USD_PER_1000_QUERIES`.",
-        },
-        "session": {"type": ["string", "null"], "description": "Name of the conversation."},
-    },
-}
-_MODEL = {
-    **_NAME,
-    "description": "`auto` is routed, as are `auto:cheap`, `auto:balanced`, `auto:best` and "
-    "`auto:<weight of cost>`; the name of a model or an arm is not.",
-}
-_LIMITS = {
-    "stream": _FLAG,
-    "stream_options": {"type": ["object", "null"]},
-    "n": _COUNT,
-    "max_tokens": _COUNT,
-    "max_completion_tokens": _COUNT,
-    "prompt_cache_key": {"type": ["string", "null"]},
-    "fusionfactory": _OWN,
-}
-
-
-def _object(needed: list[str], **fields: Any) -> dict[str, Any]:  # noqa: ANN401  JSON schemas
-    return {"type": "object", "required": needed, "properties": fields}
-
-
-_SCHEMAS: dict[str, Any] = {
-    "Error": _object(
-        ["error"],
-        error=_object(
-            ["message", "type"],
-            message=_TEXT,
-            type={"type": ["string", "null"]},
-            param={},
-            code={},
-        ),
-    ),
-    "ChatRequest": _object(
-        ["model", "messages"],
-        model=_MODEL,
-        messages={"type": "array", "minItems": 1, "items": _OBJECT},
-        **_LIMITS,
-    ),
-    "CompletionRequest": _object(
-        ["model", "prompt"], model=_MODEL, prompt={"type": ["string", "array"]}, **_LIMITS
-    ),
-    "EmbeddingRequest": _object(
-        ["model", "input"],
-        model=_NAME,
-        input={"type": ["string", "array"], "minLength": 1, "minItems": 1},
-        encoding_format={"enum": ["float", "base64", None]},
-    ),
-    "ResponseRequest": _object(
-        ["model", "input"],
-        model=_MODEL,
-        input={"type": ["string", "array"], "minLength": 1, "minItems": 1},
-        instructions={"type": ["string", "null"]},
-        max_output_tokens=_COUNT,
-        stream=_FLAG,
-        tools={"type": ["array", "null"], "items": _OBJECT},
-        text={"type": ["object", "null"]},
-        reasoning={"type": ["object", "null"]},
-        fusionfactory=_OWN,
-    ),
-    "FeedbackRequest": {
-        **_object(
-            ["id"],
-            id={**_NAME, "description": "`x-request-id` of the answer."},
-            score={"type": ["number", "null"], "minimum": 0, "maximum": 1},
-            thumbs={"enum": ["up", "down", None]},
-            target={"type": ["string", "null"], "description": "What it should have said."},
-        ),
-    },
-    "Feedback": _object(
-        ["object", "id", "new"], object={"const": "feedback"}, id=_TEXT, new={"type": "boolean"}
-    ),
-    "Answer": _object(["model"], model=_TEXT),
-    "Model": _object(
-        ["id", "object", "created", "owned_by"],
-        id=_TEXT,
-        object={"const": "model"},
-        created={"type": "integer"},
-        owned_by=_TEXT,
-    ),
-    "Models": _object(
-        ["object", "data"],
-        object={"const": "list"},
-        data={"type": "array", "items": {"$ref": "#/components/schemas/Model"}},
-    ),
-    "Decision": _object(["id"], id=_TEXT),
-}
-
 _HEADERS = [
     {
         "name": f"x-fusionfactory-{name}",
         "in": "header",
         "required": False,
         "description": f"The same as `fusionfactory.{name}` in the body, and before it.",
-        "schema": _TEXT,
+        "schema": schema,
     }
-    for name in ("policy", "session")
+    for name, schema in (("policy", or_empty(POLICY)), ("session", TEXT))
 ]
-_ID = {"name": "id", "in": "path", "required": True, "schema": _NAME}
+_ID = {"name": "id", "in": "path", "required": True, "schema": NAME}
 
 
 async def openapi(exchange: Exchange) -> None:
@@ -144,7 +41,7 @@ def description() -> dict[str, Any]:
             "that suits it. Fields that are not listed are passed on as they are.",
         },
         "components": {
-            "schemas": _SCHEMAS,
+            "schemas": SCHEMAS,
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"key": []}, {}],
@@ -176,7 +73,7 @@ def _post(
 ) -> dict[str, Any]:
     answers = {"200": _answer(summary, answer)}
     if routed:
-        answers["200"]["content"]["text/event-stream"] = {"schema": _TEXT}
+        answers["200"]["content"]["text/event-stream"] = {}
     return {
         "post": {
             "summary": summary,
@@ -198,7 +95,7 @@ def _get(summary: str, answer: str, parameters: list[Any] | None = None) -> dict
 
 
 def _answer(summary: str, schema: str) -> dict[str, Any]:
-    headers = {"x-request-id": {"required": True, "schema": _TEXT}}
+    headers = {"x-request-id": {"required": True, "schema": TEXT}}
     return {"description": summary, "headers": headers, "content": _json(schema)}
 
 

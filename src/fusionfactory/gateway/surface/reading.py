@@ -53,6 +53,9 @@ def expected(body: Mapping[str, Any], name: str, kind: type, *, needed: bool = F
     value = body.get(name)
     if value is None and not needed:
         return None
+    if kind is int and type(value) is float and value.is_integer():
+        # JSON does not tell 2.0 from 2.
+        return int(value)
     if type(value) is not kind or (needed and not value):
         state = "is missing" if name not in body else f"cannot be {_shown(value)}"
         msg = f"{name!r} {state}: expected {_NAMES[kind]}" + (", not empty" if needed else "")
@@ -68,14 +71,16 @@ def read_own_fields(exchange: Exchange, body: dict[str, Any], client: Client) ->
     """
     own = expected(body, "fusionfactory", dict) or {}
     body.pop("fusionfactory", None)
-    policy = exchange.headers.get("x-fusionfactory-policy") or expected(own, "policy", str)
+    read = exchange.gateway.policies.read
+    told = exchange.headers.get("x-fusionfactory-policy"), expected(own, "policy", str)
+    policies = [read(policy, "policy") for policy in told if policy]
     session = (
         exchange.headers.get("x-fusionfactory-session")
         or expected(own, "session", str)
         or expected(body, "prompt_cache_key", str)
     )
     return Asked(
-        exchange.gateway.policies.read(policy, "policy") if policy else None,
+        policies[0] if policies else None,
         _digest(client.key, session) if session else None,
     )
 
@@ -164,11 +169,8 @@ def _needs(body: Mapping[str, Any], roles: set[str | None], pictures: int) -> fr
 
 
 def _output_tokens(body: Mapping[str, Any]) -> int | None:
-    for name in ("max_completion_tokens", "max_tokens"):
-        limit = expected(body, name, int)
-        if limit is not None:
-            return int(limit)
-    return None
+    limits = [expected(body, name, int) for name in ("max_completion_tokens", "max_tokens")]
+    return next((int(limit) for limit in limits if limit is not None), None)
 
 
 def _files(parts: list[Any]) -> tuple[int, int]:

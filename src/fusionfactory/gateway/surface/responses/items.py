@@ -33,27 +33,32 @@ def to_messages(given: object, instructions: str | None) -> list[dict[str, Any]]
         msg = "'input' is missing or empty: expected a text or a list of items"
         raise Refusal(400, msg, code="invalid_value", param="input")
     for i, item in enumerate(given):
-        place = f"input[{i}]"
-        if not isinstance(item, dict):
-            raise _unusable(at=place, wrong=f"is {type(item).__name__}", expected="an object")
-        kind = item.get("type") or ("message" if "role" in item else None)
-        if kind == "message":
-            messages.append(_message(item, place))
-        elif kind == "function_call":
-            _add_call(messages, item, place)
-        elif kind == "function_call_output":
-            output = item.get("output")
-            content = output if isinstance(output, str) else _content(output, f"{place}.output")
-            messages.append(
-                {"role": "tool", "tool_call_id": item.get("call_id"), "content": content}
-            )
-        elif kind != "reasoning":
-            # What a model thought before is of no use to another one, and chats do not hold it.
-            raise _unusable(
-                at=place, wrong=f"is of the type {kind!r}",
-                expected="'message', 'function_call', 'function_call_output' or 'reasoning'",
-            )  # fmt: skip
+        _add(messages, item, f"input[{i}]")
+    if len(messages) == bool(instructions):
+        msg = "'input' holds thoughts alone: expected a message, or the output of a call"
+        raise Refusal(400, msg, code="invalid_value", param="input")
     return messages
+
+
+def _add(messages: list[dict[str, Any]], item: object, place: str) -> None:
+    if not isinstance(item, dict):
+        raise _unusable(at=place, wrong=f"is {type(item).__name__}", expected="an object")
+    kind = item.get("type") or ("message" if "role" in item else None)
+    if kind == "message":
+        messages.append(_message(item, place))
+    elif kind == "function_call":
+        _add_call(messages, item, place)
+    elif kind == "function_call_output":
+        output = item.get("output")
+        content = output if isinstance(output, str) else _content(output, f"{place}.output")
+        messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": content})
+    elif kind != "reasoning":
+        # What a model thought before is of no use to another one, and chats do not hold it.
+        raise _unusable(
+            at=place,
+            wrong=f"is of the type {kind!r}",
+            expected="'message', 'function_call', 'function_call_output' or 'reasoning'",
+        )
 
 
 def _message(item: Mapping[str, Any], place: str) -> dict[str, Any]:
