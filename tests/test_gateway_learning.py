@@ -344,6 +344,15 @@ def test_what_was_never_tried_is_objected_to(table: OutcomeTable, logged: Logged
     json.dumps(found.to_json(), allow_nan=False)
 
 
+def test_a_sure_loss_is_called_one(table: OutcomeTable, logged: Logged) -> None:
+    best, cheapest = routers(table, "best_single", "cheapest")
+    (worse,) = compare(logged, cheapest, best, PERFORMANCE).objections
+    assert worse.startswith("its gain, -")
+    assert worse.endswith("is a loss")
+    (same,) = compare(logged, best, best, PERFORMANCE).objections
+    assert same.endswith("(+0.0000 to +0.0000), may be nothing")
+
+
 def test_an_unscored_log_cannot_judge(table: OutcomeTable, logged: Logged) -> None:
     blank = Logged(logged.ids, logged.text, logged.arms, logged.chosen, logged.propensity,
                    np.full(STREAM, np.nan), logged.cost_usd, logged.at)  # fmt: skip

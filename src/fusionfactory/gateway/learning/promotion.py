@@ -81,9 +81,10 @@ class Comparison:
         """Why the candidate ought not to be promoted; empty where it ought to be."""
         found, seen = [], self.support
         if self.utility.low <= 0:
+            verdict = "is a loss" if self.utility.high < 0 else "may be nothing"
             found.append(
                 f"its gain, {self.utility.value:+.4f} ({self.utility.low:+.4f} to "
-                f"{self.utility.high:+.4f}), may be nothing"
+                f"{self.utility.high:+.4f}), {verdict}"
             )
         if seen.tried < _LEAST_TRIALS and self.agreement < 1:
             found.append(
