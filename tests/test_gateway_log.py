@@ -422,6 +422,9 @@ def test_a_series(store: Store, tmp_path: Path) -> None:
     assert [span["at"] for span in spans] == [60_000.0, 60_120.0, 60_240.0]
     assert [span["requests"] for span in spans] == [120, 120, 60]
     assert spans[0]["latency_p50"] == pytest.approx(1.0, rel=0.01)
+    assert {span["step_s"] for span in spans} == {120.0}
+    (only,) = traffic.series(60_000.0, 1, until=60_300.0)
+    assert (only["at"], only["step_s"], only["requests"]) == (60_000.0, 300.0, 300)
     assert [s["requests"] for s in traffic.series(59_000.0, 500, until=60_060.0)] == [0] * 17 + [60]
 
 

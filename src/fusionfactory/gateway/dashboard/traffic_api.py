@@ -54,7 +54,7 @@ class TrafficApi:
             return {
                 "at": now,
                 "window_s": window_s,
-                "step_s": series[1]["at"] - series[0]["at"],
+                "step_s": series[0]["step_s"],
                 "summary": _traffic(gateway).summary(now - window_s),
                 "series": series,
             }

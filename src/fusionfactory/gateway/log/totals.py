@@ -91,8 +91,8 @@ def read_series(
     """At most `buckets` equal spans of whole minutes, those without a request too.
 
     Returns:
-        `at, requests, errors, cost_usd, latency_p50, latency_p95` of each. The first one begins
-        with the minute of `since`, the last one holds `until`.
+        `at, step_s, requests, errors, cost_usd, latency_p50, latency_p95` of each, `step_s` being
+        its length. The first one begins with the minute of `since`, the last one holds `until`.
     """
     until = time.time() if until is None else until
     begin = math.floor(since / MINUTE_S)
@@ -109,6 +109,7 @@ def read_series(
     return [
         {
             "at": float((begin + place * width) * MINUTE_S),
+            "step_s": float(width * MINUTE_S),
             "requests": tally.requests,
             "errors": errors[place],
             "cost_usd": tally.cost_usd,

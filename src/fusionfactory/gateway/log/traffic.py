@@ -141,9 +141,9 @@ class Traffic:
     def series(
         self, since: float, buckets: int, until: float | None = None
     ) -> list[dict[str, Any]]:
-        """`at, requests, errors, cost_usd, latency_p50, latency_p95` of equal spans of time.
+        """`at, step_s, requests, errors, cost_usd, latency_p50, latency_p95` of equal spans.
 
-        Spans are whole minutes, so that a short time has fewer of them.
+        Spans are whole minutes, so that a short time has fewer of them, at least one.
 
         Args:
             since: Unix seconds of the beginning.
