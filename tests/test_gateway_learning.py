@@ -17,7 +17,7 @@ from fusionfactory.demo import bundled_log
 from fusionfactory.errors import TableError, UnsupportedError
 from fusionfactory.gateway.fleet import Fleet
 from fusionfactory.gateway.learning.candidate import fit_candidate, held_out
-from fusionfactory.gateway.learning.evidence import Rated
+from fusionfactory.gateway.learning.evidence import Rated, choices
 from fusionfactory.gateway.learning.promotion import compare
 from fusionfactory.gateway.learning.shadow import watch
 from fusionfactory.gateway.learning.versions import Versions
@@ -358,6 +358,53 @@ def test_an_unscored_log_cannot_judge(table: OutcomeTable, logged: Logged) -> No
                    np.full(STREAM, np.nan), logged.cost_usd, logged.at)  # fmt: skip
     with pytest.raises(TableError, match="rewards is known: score, judge or rate"):
         compare(blank, *routers(table, "best_single", "cheapest"), PERFORMANCE)
+
+
+@pytest.mark.parametrize("kind", ["stack", "trees", "knn", "best_single"])
+@pytest.mark.parametrize("policy", ["performance", "balance", "cost", "price:1e-8"])
+def test_a_router_that_knows_more_arms_is_judged_by_those_of_the_gateway(
+    lived: Path, table: OutcomeTable, kind: str, policy: str
+) -> None:
+    """What decides in the gateway is what is compared: its best arm may not be there."""
+    router = make_router(kind).fit(table.rows(np.arange(FIRST)))
+    missing = table.arm_names[table.rows(np.arange(FIRST)).best_single()]
+    config = read_config(lived / "fusionfactory.toml")
+    rest = tuple(model for model in config.models if model.name != missing)
+    fleet = Fleet(config.model_copy(update={"models": rest}))
+    texts = table.texts[FIRST : FIRST + 40]
+    decider = Routing(fleet, RoutingSettings(auto=policy))
+    decider.use("v1", router)
+
+    async def decided() -> list[str]:
+        return [(await decider.decide(Ask(text, "auto"))).arms[0] for text in texts]
+
+    expected = asyncio.run(decided())
+    decider.close()
+    told = router.estimate(texts)
+    picks = choices(router, told, Policy.parse(policy), fleet.targets)
+    assert [told.arms[pick] for pick in picks] == expected
+    assert missing not in expected
+
+
+def test_the_gateway_is_compared_as_it_is(gateway: Path, table: OutcomeTable) -> None:
+    """The router that decides would choose an arm that was taken out of the settings."""
+    versions = Versions("gateway")
+    best = make_router("best_single").fit(table.rows(np.arange(FIRST)))
+    name = best.arms_[best.best_single_].name
+    versions.promote(versions.add(best))
+    settings = Path("fusionfactory.toml").read_text()
+    Path("fusionfactory.toml").write_text(settings.replace(f'"{name}"', '"another"'))
+    assert run("learn", "--json", "learn.json") == 0
+    assert run("promote", "--json", "promote.json") in {0, 1}
+    for found in (told("learn.json")["estimate"], told("promote.json")["estimate"]):
+        assert found["utility"]["low"] is not None
+        assert name not in {arm for move in found.get("moves", ()) for arm in move.values()}
+
+
+def test_a_router_of_other_arms_cannot_be_judged(table: OutcomeTable, logged: Logged) -> None:
+    best, cheapest = routers(table, "best_single", "cheapest")
+    with pytest.raises(TableError, match="the settings have none of these"):
+        compare(logged, best, cheapest, PERFORMANCE, asked={"another"})
 
 
 # Watching

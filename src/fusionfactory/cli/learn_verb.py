@@ -68,16 +68,17 @@ def command(
     with Store(store) as opened:
         logged = Traffic(opened).logged(since_days(days))
         outcomes = opened.table(responses=False)
+    asked = arms_of(config)
     held = held_out(logged, holdout, split, seed)
     made = fit_candidate(
         outcomes, logged, held, router=router or DEFAULT_ROUTER, encoder=encoder, seed=seed,
-        arms=arms_of(config), incumbent=incumbent,
+        arms=asked, incumbent=incumbent,
     )  # fmt: skip
     told, why_not = None, "no version decides yet"
     if current and incumbent:
         decides = Rated(incumbent, versions.find(current).at)
         try:
-            told = compare(logged, Rated(made.router), decides, trade_off, among=held)
+            told = compare(logged, Rated(made.router), decides, trade_off, among=held, asked=asked)
         except TableError as error:
             why_not = str(error)
     facts: dict[str, Any] = {

@@ -9,7 +9,7 @@ import click
 from rich import box
 from rich.table import Table
 
-from fusionfactory.cli.gateway_log import log_options, print_comparison, since_days
+from fusionfactory.cli.gateway_log import arms_of, log_options, print_comparison, since_days
 from fusionfactory.cli.output import console, json_option, write_json
 from fusionfactory.errors import ConfigError
 from fusionfactory.policy import Policy
@@ -75,7 +75,7 @@ def command(
         if not force and before and chosen.id != before:
             trade_off = Policy.parse(policy or config.serve.routing.auto)
             told = _estimated(versions, chosen, before, store, trade_off,
-                              since_days(days), allow_endpoint)  # fmt: skip
+                              since_days(days), allow_endpoint, arms_of(config))  # fmt: skip
             print_comparison(where, told.comparison, chosen.id, before)
             _print_moves(where, told)
             versions.note(chosen.id, {"against": before, "estimate": told.to_json()})
@@ -109,6 +109,7 @@ def _estimated(
     policy: Policy,
     since: float,
     network: bool,
+    asked: tuple[str, ...] | None,
 ) -> Watched:
     """What the log says of a version against the current one."""
     from fusionfactory.gateway.learning.evidence import Rated
@@ -125,7 +126,7 @@ def _estimated(
         Rated(versions.load(one.id, network=network), one.at)
         for one in (chosen, versions.find(current))
     )
-    return watch(logged, candidate, incumbent, policy)
+    return watch(logged, candidate, incumbent, policy, asked=asked)
 
 
 def _print_moves(where: Console, told: Watched) -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fusionfactory.errors import TableError
 from fusionfactory.normal_text import text_digests
+from fusionfactory.routers import Router
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from fusionfactory.gateway.log.logged import Logged
     from fusionfactory.policy import Policy
-    from fusionfactory.routers import Router
     from fusionfactory.types import BoolArray, Estimates, FloatArray, IntArray
 
 __all__ = ["Rated", "aligned", "choices", "unseen"]
+
+
+_NEVER = -1e30
 
 
 class Rated(NamedTuple):
@@ -35,10 +40,32 @@ def unseen(logged: Logged, rated: Rated) -> BoolArray:
     return np.asarray(fresh | (logged.at > rated.fitted_at))
 
 
-def choices(router: Router, estimates: Estimates, policy: Policy, names: Sequence[str]) -> IntArray:
-    """(n,) the arms that a router chooses, as columns of `names`."""
-    columns = np.array([names.index(arm) for arm in estimates.arms])
-    return np.asarray(columns[router.choose(estimates, policy)])
+def choices(
+    router: Router, estimates: Estimates, policy: Policy, asked: Collection[str] | None = None
+) -> IntArray:
+    """(n,) the arms that a router chooses in a gateway, as columns of the estimates.
+
+    Args:
+        router: Fitted.
+        estimates: Its own.
+        policy: That it decides by.
+        asked: Names of the arms that the gateway has; None for all of the router's.
+
+    Raises:
+        TableError: The router knows none of these.
+    """
+    there = np.array([asked is None or arm in asked for arm in estimates.arms])
+    if not there.any():
+        msg = f"the router knows {', '.join(estimates.arms)}, and the settings have none of these"
+        raise TableError(msg, field="arms")
+    # No policy chooses what is this bad at an unknown cost.
+    quality = np.where(there, estimates.quality, _NEVER)
+    told = replace(estimates, quality=quality, cost_usd=np.where(there, estimates.cost_usd, np.nan))
+    chosen = router.choose(told, policy)
+    if not there[chosen].all():
+        # A router that does not choose by its estimates, such as one arm for everything.
+        chosen = np.where(there[chosen], chosen, Router.choose(router, told, policy))
+    return np.asarray(chosen)
 
 
 def aligned(

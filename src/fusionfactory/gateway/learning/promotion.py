@@ -24,6 +24,8 @@ from fusionfactory.off_policy import (
 from fusionfactory.policy import POINT
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from fusionfactory.gateway.learning.evidence import Rated
     from fusionfactory.gateway.log.logged import Logged
     from fusionfactory.policy import Policy
@@ -119,6 +121,7 @@ def compare(
     policy: Policy,
     *,
     among: BoolArray | None = None,
+    asked: Collection[str] | None = None,
 ) -> Comparison:
     """Estimates a candidate on the decisions that neither router may have learned from.
 
@@ -128,9 +131,11 @@ def compare(
         incumbent: The router to judge it by.
         policy: That both decide by.
         among: (n,) the decisions to use at most, such as those that were held out; None for all.
+        asked: Names of the arms that the gateway has; None for all that the routers know.
 
     Raises:
-        TableError: No such decision is there, or none of them is scored.
+        TableError: No such decision is there, none of them is scored, or a router knows no arm of
+            the gateway.
     """
     fresh = unseen(logged, candidate) & unseen(logged, incumbent)
     among = np.ones(len(logged), dtype=bool) if among is None else among
@@ -147,9 +152,10 @@ def compare(
         [*logged.arms, *(arm.name for one in (candidate, incumbent) for arm in one.router.arms_)]
     ))  # fmt: skip
     told = [one.router.estimate(texts) for one in (candidate, incumbent)]
+    columns = [np.array([names.index(arm) for arm in estimates.arms]) for estimates in told]
     targets = [
-        one_hot(choices(one.router, estimates, policy, names), len(names))
-        for one, estimates in zip((candidate, incumbent), told, strict=True)
+        one_hot(places[choices(one.router, estimates, policy, asked)], len(names))
+        for one, estimates, places in zip((candidate, incumbent), told, columns, strict=True)
     ]
     gain, price = _worth(policy, incumbent.router, told[1].task_weights, len(rows))
     quality, cost = logged.reward[rows], logged.cost_usd[rows]

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusionfactory.gateway.learning.evidence import choices
 from fusionfactory.gateway.learning.promotion import compare
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from fusionfactory.gateway.learning.evidence import Rated
     from fusionfactory.gateway.learning.promotion import Comparison
     from fusionfactory.gateway.log.logged import Logged
@@ -41,7 +44,14 @@ class Watched:
         return {**self.comparison.to_json(), "moves": moves}
 
 
-def watch(logged: Logged, shadow: Rated, incumbent: Rated, policy: Policy) -> Watched:
+def watch(
+    logged: Logged,
+    shadow: Rated,
+    incumbent: Rated,
+    policy: Policy,
+    *,
+    asked: Collection[str] | None = None,
+) -> Watched:
     """Compares a shadow router with the one that decides.
 
     Args:
@@ -49,14 +59,18 @@ def watch(logged: Logged, shadow: Rated, incumbent: Rated, policy: Policy) -> Wa
         shadow: The router that watches.
         incumbent: The router that decides.
         policy: That both decide by.
+        asked: Names of the arms that the gateway has; None for all that the routers know.
 
     Raises:
-        TableError: No decision is there that neither may have learned from, or none is scored.
+        TableError: No decision is there that neither may have learned from, none is scored, or a
+            router knows no arm of the gateway.
     """
-    told = [np.array([d.arm for d in one.router.decide(logged.text, policy)], dtype=np.str_)
-            for one in (incumbent, shadow)]  # fmt: skip
+    told = []
+    for one in (incumbent, shadow):
+        estimates = one.router.estimate(logged.text)
+        told.append(np.array(estimates.arms)[choices(one.router, estimates, policy, asked)])
     parted = Counter(
         (str(old), str(new)) for old, new in zip(*told, strict=True) if old != new
     ).most_common(_SHOWN)
     moves = tuple((old, new, count / len(logged)) for (old, new), count in parted)
-    return Watched(compare(logged, shadow, incumbent, policy), moves)
+    return Watched(compare(logged, shadow, incumbent, policy, asked=asked), moves)
