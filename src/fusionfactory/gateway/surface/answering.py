@@ -127,6 +127,8 @@ class _Answering:
         finally:
             record.upstream_s = time.perf_counter() - waited
         record.arm = self._answer.target.name
+        if record.arm != record.chosen:
+            self._gateway.decider.answered(request.ask.session, record.arm)
         self._exchange.note("arm", record.arm)
         self._estimated(record.arm)
         if self._answer.body is None:
@@ -150,6 +152,8 @@ class _Answering:
         record.cache, record.cost_usd, record.status = "hit", 0.0, 200
         record.arm = str(kept["model"])
         self._tally.add(kept)
+        self._tally.tell(record)
+        self._exchange.note("decision", record.id)
         self._exchange.note("arm", record.arm)
         self._exchange.note("cache", "hit")
         if self._request.is_stream:
@@ -237,7 +241,11 @@ class _Answering:
         record.latency_s = self._exchange.elapsed_s
         if record.first_byte_s is None and record.error is None:
             record.first_byte_s = record.latency_s
-        paid = record.cost_usd if self._answer is not None else 0.0
+        paid = record.cost_usd
+        if self._answer is None:
+            # What was dropped or lost on its way may have been paid for all the same.
+            costs = [attempt.cost_usd for attempt in record.attempts]
+            paid = sum(cost for cost in costs if cost is not None) if None not in costs else None
         used = None
         if record.input_tokens is not None and record.output_tokens is not None:
             used = record.input_tokens + record.output_tokens

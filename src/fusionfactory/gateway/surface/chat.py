@@ -103,7 +103,8 @@ class _ChatStream:
         choices = chunk.get("choices")
         usage = chunk.get("usage")
         if self._form.wants_usage:
-            chunk["usage"] = usage
+            # Clients add up what they are told, so they are told it once.
+            chunk["usage"] = None if choices else usage
         else:
             chunk.pop("usage", None)
         if not choices:
@@ -120,7 +121,9 @@ class _ChatStream:
 
     def _mend(self, choice: dict[str, Any]) -> None:
         choice.setdefault("finish_reason", None)
-        index = choice.setdefault("index", 0)
+        index = choice.get("index")
+        if type(index) is not int:
+            index = choice["index"] = 0
         if not self._form.is_chat:
             return
         delta = choice.get("delta")

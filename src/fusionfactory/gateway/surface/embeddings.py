@@ -46,10 +46,11 @@ def _read(exchange: Exchange, body: dict[str, Any], size: int, client: Client) -
         msg = f"'encoding_format' cannot be {format_!r}: expected {' or '.join(_FORMATS)}"
         raise Refusal(400, msg, code="invalid_value", param="encoding_format")
     embedders = exchange.gateway.fleet.embedders
-    if name == AUTO and embedders:
-        name = next(iter(embedders))
+    own = [name for name in embedders if client.may_use(name)]
+    if name == AUTO and own:
+        name = own[0]
     if name not in embedders:
-        has = ", ".join(embedders) or "none: set `embeds` of a model in the settings"
+        has = ", ".join(own) or "none: set `embeds` of a model in the settings"
         msg = f"no model {name[:100]!r} embeds; those that do: {has}"
         raise Refusal(404, msg, code="model_not_found", param="model")
     client.check(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -26,6 +27,11 @@ DEEPEST = 200
 
 _PAUSE_S = 30.0
 """Longest silence while a request is read."""
+
+_PASSED_OVER = 64 * 2**20
+_PASSED_OVER_S = 5.0
+"""What is read of a request that is too long, and for how long: whoever still writes when the
+connection is closed never reads why."""
 
 _JSON = (b"content-type", b"application/json")
 _EVENTS = (
@@ -66,6 +72,7 @@ class Exchange:
         self.notes: list[tuple[bytes, bytes]] = []
         self.begun = False
         self.gone = False
+        self._unread = True
         self._started = time.perf_counter()
         self._receive, self._send = receive, send
 
@@ -119,7 +126,16 @@ class Exchange:
             self.gone = True
             msg = "the client left before its request was read"
             raise Refusal(499, msg, code="client_closed_request")
+        self._unread = bool(message.get("more_body"))
         return dict(message)
+
+    async def _pass_over(self) -> None:
+        """Reads on, for a while, what nobody needs."""
+        size = 0
+        with contextlib.suppress(Refusal, TimeoutError):
+            async with asyncio.timeout(_PASSED_OVER_S):
+                while self._unread and size <= _PASSED_OVER:
+                    size += len((await self._next()).get("body", b""))
 
     async def read_object(self) -> tuple[dict[str, Any], int]:
         """The JSON object in the body, and its length in bytes.
@@ -192,6 +208,10 @@ class Exchange:
         if refusal.status in {408, 413}:
             # What is left of the request is not read.
             headers["connection"] = "close"
+        if refusal.status == 413 and "expect" not in self.headers:  # noqa: PLR2004
+            await self._pass_over()
+            if self.gone:
+                return
         await self.reply(refusal.body(), refusal.status, headers=headers)
 
     async def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:

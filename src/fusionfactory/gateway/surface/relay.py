@@ -109,7 +109,8 @@ def _chunk(data: bytes) -> dict[str, Any]:
         shown = said.get("message")
         msg = shown if isinstance(shown, str) else "the endpoint's stream broke off with an error"
         raise _broken(msg, {**said, "message": msg})
-    choices = chunk.get("choices", [])
+    # Some endpoints say null in the chunk that holds the usage.
+    choices = chunk.get("choices") or []
     if type(choices) is not list or not all(type(choice) is dict for choice in choices):
         msg = "the endpoint's stream holds an event whose choices are no list of objects"
         raise _broken(msg)

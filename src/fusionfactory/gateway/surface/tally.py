@@ -29,10 +29,10 @@ class Tally:
     def __init__(self) -> None:
         self.usage: Mapping[str, Any] = {}
         self.finish_reason: str | None = None
-        self.open: set[object] = set()
+        self.open: set[int] = set()
         self._begun = False
         self._text: list[str] = []
-        self._calls: dict[object, dict[str, str]] = {}
+        self._calls: dict[int, dict[str, str]] = {}
 
     @property
     def ended(self) -> bool:
@@ -54,6 +54,11 @@ class Tally:
             if type(choice) is dict:
                 self._choice(choice)
 
+    def tell(self, record: Record) -> None:
+        """Writes down what was said, and why it ended."""
+        record.response = self._said()
+        record.finish_reason = self.finish_reason
+
     def fill(self, record: Record, target: Target, attempt: Attempt) -> None:
         """Writes down what is known, with what it costs.
 
@@ -62,8 +67,7 @@ class Tally:
             target: Who answered.
             attempt: The call that was answered.
         """
-        record.response = self._said()
-        record.finish_reason = self.finish_reason
+        self.tell(record)
         sent, received = token_counts(self.usage)
         if received is None and record.api == "embeddings" and sent is not None:
             received = 0
@@ -74,7 +78,8 @@ class Tally:
         record.cost_usd = None if cost is None else cost + others
 
     def _choice(self, choice: dict[str, Any]) -> None:
-        index = choice.get("index", 0)
+        index = choice.get("index")
+        index = index if type(index) is int else 0
         self._begun = True
         reason = choice.get("finish_reason")
         if reason is None:
@@ -86,6 +91,8 @@ class Tally:
         if isinstance(reason, str):
             self.finish_reason = reason
         said = choice.get("delta") or choice.get("message") or choice
+        if not isinstance(said, dict):
+            return
         text = said.get("content") or said.get("refusal") or said.get("text")
         if type(text) is str:
             self._text.append(text)
@@ -98,7 +105,8 @@ class Tally:
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(call, dict) or not isinstance(function, dict):
             return
-        index = call.get("index", len(self._calls))
+        index = call.get("index")
+        index = index if type(index) is int else len(self._calls)
         known = self._calls.setdefault(index, {"name": "", "arguments": ""})
         for name in known:
             if isinstance(function.get(name), str):

@@ -34,7 +34,8 @@ def to_chat(body: Mapping[str, Any]) -> dict[str, Any]:
         Refusal: It needs what was said before, or something that a chat cannot do (400).
     """
     for name in _STATEFUL:
-        if body.get(name):
+        value = body.get(name)
+        if value is not None and not (name == "background" and value is False):
             msg = (
                 f"{name!r} cannot be used: the gateway keeps no responses. Send the whole "
                 "conversation as `input`"
