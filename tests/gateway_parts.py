@@ -87,16 +87,21 @@ class Told:
     Attributes:
         arms: In the order in which they are to be tried.
         asks: What it was asked.
+        moved: Conversations and the arms that answered in place of the chosen ones.
     """
 
     arms: tuple[str, ...] = ("small", "large")
     asks: list[Ask] = field(default_factory=list)
+    moved: list[tuple[str | None, str]] = field(default_factory=list)
 
     async def decide(self, ask: Ask) -> Routed:
         self.asks.append(ask)
         estimates: dict[str, tuple[float, float | None]]
         estimates = dict.fromkeys(self.arms, (0.75, 0.002))
         return Routed(self.arms, "best", "balance", "v7", 0.9, {self.arms[0]: 0.9}, estimates)
+
+    def answered(self, session: str | None, arm: str) -> None:
+        self.moved.append((session, arm))
 
 
 class PlainUpstreams:

@@ -60,7 +60,7 @@ class Knobs:
         headers: Further headers of every answer, such as `retry-after`.
         usage: Where a stream that is asked for usage carries it: in a chunk of its own without
             choices, on the last chunk that has choices, or nowhere (nor does a plain answer then).
-        raw: What a stream is made of, word for word, instead of an answer.
+        raw: What a stream, or a plain answer, is made of, word for word.
         calls_tools: Whether it calls the tools that it is offered.
         input_price: USD per million tokens of prompts.
         output_price: USD per million tokens of answers.
@@ -209,6 +209,8 @@ class StubUpstream:
         served.input_tokens = reply.prompt_tokens
         if served.body.get("stream"):
             return await _stream(request, served, knobs, reply)
+        if knobs.raw is not None:
+            return web.Response(text="".join(knobs.raw), content_type="application/json")
         served.output_tokens = reply.answer_tokens
         return await _whole(request, served, knobs, reply.whole())
 

@@ -57,6 +57,7 @@ def test_a_request_is_recorded_with_what_it_cost(served: Served, stub: StubUpstr
     assert record.response == "small says: hello there"
     assert (record.chosen, record.propensity, record.router) == ("small", 0.9, "v7")
     assert (record.input_tokens, record.output_tokens) == (5, 4)
+    stub.wait(lambda stub: stub.ledger[0].ended)
     assert record.cost_usd == pytest.approx(stub.cost_usd)
     assert record.attempts[0].cost_usd == record.cost_usd
     assert record.latency_s is not None
@@ -111,6 +112,7 @@ def test_usage_comes_to_who_asked_and_always_to_the_log(
     else:
         assert told == []
         assert all(chunk.choices for chunk in chunks)
+    stub.wait(lambda stub: stub.ledger[0].ended)
     assert served.last.cost_usd == pytest.approx(stub.cost_usd)
 
 

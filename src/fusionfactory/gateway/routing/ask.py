@@ -75,3 +75,7 @@ class Decider(Protocol):
                 needed (404, 403, 400).
         """
         ...
+
+    def answered(self, session: str | None, arm: str, /) -> None:
+        """Another arm than the chosen one answered: the conversation goes on with that."""
+        ...

@@ -208,7 +208,7 @@ class Exchange:
         if refusal.status in {408, 413}:
             # What is left of the request is not read.
             headers["connection"] = "close"
-        if refusal.status == 413 and "expect" not in self.headers:  # noqa: PLR2004
+        if refusal.status == 413 and "expect" not in self.headers:
             await self._pass_over()
             if self.gone:
                 return

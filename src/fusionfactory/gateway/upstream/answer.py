@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -25,8 +26,9 @@ __all__ = ["LARGEST_STREAM", "Answer"]
 LARGEST_STREAM = 256 * 2**20
 """Bytes of a stream at which it is given up."""
 
-_DONE = frozenset({b"data: [DONE]", b"data:[DONE]"})
-_BLANK = (b"\n\n", b"\r\n\r\n")
+_DONE = re.compile(rb"data:[ \t]*\[DONE\][ \t]*(?:\n\n|\r\n\r\n|\r\r)")
+"""What ends a stream well; no JSON holds a line's end, so that no text looks like it."""
+
 _TAIL = 32
 _BAD, _LATE = 502, 504
 _DRAIN_S = 1.0
@@ -111,9 +113,10 @@ class Answer:
             if self._size > LARGEST_STREAM:
                 what = f"sent a stream of more than {LARGEST_STREAM >> 20} MiB"
                 raise self._broke(what, _BAD)
-        # What ends a stream well may come in two pieces.
-        self._tail = piece[-_TAIL:] if len(piece) >= _TAIL else (self._tail + piece)[-_TAIL:]
-        if self._tail.endswith(_BLANK) and self._tail.rstrip().rsplit(b"\n", 1)[-1] in _DONE:
+        # What ends a stream well may come in two pieces, and with more behind it.
+        seen = self._tail + piece
+        self._tail = seen[-_TAIL:]
+        if _DONE.search(seen) is not None:
             self._end()
             # The body's own end may be on its way still; a cut costs the next call a handshake.
             self._lane.pool.later(self._drain())

@@ -144,6 +144,7 @@ def _document(
     if failure is not None:
         raise failure
     name = _HOLDS.get(path, "choices")
-    if not (isinstance(document.get(name), list) and document[name]):
+    held = document.get(name)
+    if not (isinstance(held, list) and held and all(isinstance(item, dict) for item in held)):
         raise Failure(place.says(f"answered no {name}: {shown}"), status=response.status)
     return document

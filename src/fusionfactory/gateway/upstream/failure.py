@@ -94,9 +94,10 @@ class Failure(Exception):
     def refusal(self) -> Refusal:
         """What the client is told."""
         wait = {} if self.wait_s is None else {"retry-after": f"{max(math.ceil(self.wait_s), 1)}"}
-        return Refusal(
-            self.told, self.message, "upstream_failed", headers=wait, upstream=self.upstream
-        )
+        upstream = self.upstream
+        if upstream is not None and not isinstance(upstream.get("message"), str):
+            upstream = {**upstream, "message": self.message}
+        return Refusal(self.told, self.message, "upstream_failed", headers=wait, upstream=upstream)
 
 
 def refused(

@@ -136,7 +136,8 @@ class Reply:
         function = call.get("function")
         function = function if isinstance(function, dict) else {}
         arguments = function.get("arguments")
-        index = call.get("index", i)
+        index = call.get("index")
+        index = index if type(index) is int else i
         item, events = self._calls.get(index), []
         if item is None:
             events += self._hush("completed")
