@@ -125,6 +125,18 @@ def test_it_loads_and_tells_the_traffic(site: Site) -> None:
     site.shoot("overview")
 
 
+def test_an_interval_stays_in_its_column(browser: Browser, gateway: Serving) -> None:
+    for score in (0.0, 1.0, 1.0):
+        id_ = gateway.chat("How good is this?").headers["x-request-id"]
+        said = gateway.ask("POST", "/v1/feedback", {"id": id_, "score": score})
+        assert said.status == 200
+    with visiting(browser, gateway.url, viewport={"width": 700, "height": 900}) as site:
+        cell = site.open().locator(".place.arms td.gain", has_text="[").first
+        cell.wait_for()
+        needed, room = cell.evaluate("node => [node.scrollWidth, node.clientWidth]")
+    assert needed <= room
+
+
 def test_tabs_by_arrow_keys(site: Site) -> None:
     page = site.open()
     page.locator("#tab-overview").focus()
@@ -228,6 +240,26 @@ def test_the_estimate_is_shown_before_a_promotion(
             page.locator("dialog h2", has_text="Promote without evidence?").wait_for()
             page.keyboard.press("Escape")
             assert versions.current == old
+
+
+def test_an_estimate_without_bounds_says_so(
+    browser: Browser, gateway: Serving, folder: Path
+) -> None:
+    versions = Versions(folder / "gateway")
+    first, second = (
+        load_router(router_that_prefers(arm, folder / arm)) for arm in ("arm-1", "arm-2")
+    )
+    estimate = estimated(second, first, {"arm-1": 0.3, "arm-2": 0.8})
+    for name in ("utility", "quality", "cost_usd"):
+        estimate[name] |= {"low": None, "high": None}
+    new = versions.add(second, {"against": versions.current, "estimate": estimate})
+    with visiting(browser, gateway.url) as site:
+        page = site.open("routers")
+        row = page.locator("tbody tr", has_text=new)
+        assert "[−∞, +∞]" in row.locator(".gain").inner_text()
+        row.get_by_role("button", name="Promote").click()
+        told = page.locator("dialog dd").all_inner_texts()
+        assert all(text.endswith("[−∞, +∞]") for text in told[:3])
 
 
 def test_the_playground_streams_and_says_why(site: Site, stub: StubUpstream) -> None:

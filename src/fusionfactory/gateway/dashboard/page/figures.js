@@ -22,9 +22,9 @@ export const points = (value) => {
   return signed((value < 0 ? "" : "+") + (100 * value).toFixed(1));
 };
 
-/** `[+3.2, +5.5]` in points. */
-export const interval = (pair) =>
-  (pair && known(pair[0]) && known(pair[1]) ? `[${points(pair[0])}, ${points(pair[1])}]` : MISSING);
+/** `[+3.2, +5.5]` in points; an end that is not known is infinite. */
+export const interval = ([low, high]) =>
+  `[${known(low) ? points(low) : `${MINUS}∞`}, ${known(high) ? points(high) : "+∞"}]`;
 
 /** `84 %`; never rounds to 0 or 100 what is neither. */
 export const percent = (share) => {

@@ -19,7 +19,7 @@ export const evidence = ({ id, against, estimate }, current) => {
     facts([
       ["Utility, points", pair(estimate.utility)],
       ["Quality, points", pair(estimate.quality)],
-      ["USD per 1,000", cost ? `${perThousand(cost.value)} [${perThousand(cost.low)}, ${perThousand(cost.high)}]` : "no cost is known"],
+      ["USD per 1,000", cost ? `${perThousand(cost.value)} ${cost.low === null ? "[−∞, +∞]" : `[${perThousand(cost.low)}, ${perThousand(cost.high)}]`}` : "no cost is known"],
       ["Same choice", percent(estimate.agreement)],
       ["Decisions", `${count(estimate.rows)} that neither learned from, ${count(estimate.support.tried)} of them scored trials of what differs`],
     ]),
