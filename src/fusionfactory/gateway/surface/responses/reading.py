@@ -73,6 +73,7 @@ def _tool(tool: object, i: int) -> dict[str, Any]:
     if not isinstance(tool, dict) or kind != "function":
         msg = f"tools[{i}] is of the type {kind!r}: expected 'function', the only one offered here"
         raise Refusal(400, msg, code="unsupported_tool", param=f"tools[{i}]")
+    expected(tool, "name", str, needed=True)
     function = {name: value for name, value in tool.items() if name != "type" and value is not None}
     return {"type": "function", "function": function}
 
@@ -82,7 +83,8 @@ def _tool_choice(choice: object) -> object:
         return choice
     kind = choice.get("type") if isinstance(choice, dict) else None
     if isinstance(choice, dict) and kind == "function":
-        return {"type": "function", "function": {"name": choice.get("name")}}
+        name = expected(choice, "name", str, needed=True)
+        return {"type": "function", "function": {"name": name}}
     if isinstance(choice, dict) and kind == "allowed_tools":
         allowed = [_tool_choice(tool) for tool in expected(choice, "tools", list) or ()]
         mode = choice.get("mode", "auto")
