@@ -167,9 +167,9 @@ class Router(Estimator, ABC):
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
         """(n, m) expected quality of (n, d) encoded queries."""
 
-    def _estimate_std(self, features: FloatArray) -> FloatArray | None:
-        """(n, m) standard deviation of the estimates, where the method knows one."""
-        return None
+    def _estimate_both(self, features: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+        """(n, m) expected quality and its standard deviation, where the method knows one."""
+        return self._estimate_quality(features), None
 
     def _targets(self, table: OutcomeTable, policy: Policy | None) -> FloatArray:
         """(n, m) what to regress on: quality, or under the paper's recipe the policy's reward."""
@@ -201,11 +201,12 @@ class Router(Estimator, ABC):
             NotFittedError: Before `fit`.
         """
         features = self.encode(queries)
+        quality, std = self._estimate_both(features)
         return Estimates(
             arms=tuple(arm.name for arm in self.arms_),
-            quality=self._estimate_quality(features),
+            quality=quality,
             cost_usd=self.cost_.predict(features),
-            quality_std=self._estimate_std(features),
+            quality_std=std,
             task_weights=self._task_weights(features),
         )
 

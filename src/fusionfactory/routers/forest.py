@@ -9,9 +9,11 @@ import numpy as np
 from fusionfactory.estimator import Estimator
 from fusionfactory.missing import complete
 from fusionfactory.routers.base import Router
+from fusionfactory.routers.doubt import Doubt
+from fusionfactory.routers.folds import fold_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from fusionfactory.encoders import Encoder
     from fusionfactory.policy import Policy
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Forest", "TreesRouter"]
 
 _CHUNK = 256
+_FOLDS = 3
+_FOLD_TREES = 40
 _LEVELS_BETWEEN_CHECKS = 6
 
 
@@ -131,7 +135,9 @@ class Forest(Estimator):
         return ((total + prior * fallback) / (count + prior)).astype(np.float32)
 
     @classmethod
-    def weighted_sum(cls, members: Sequence[Forest], weights: Sequence[FloatArray]) -> Forest:
+    def weighted_sum(
+        cls, members: Sequence[Forest], weights: Sequence[FloatArray | float]
+    ) -> Forest:
         """One forest that predicts the sum of weight x prediction over its members.
 
         Args:
@@ -155,11 +161,33 @@ class Forest(Estimator):
     def predict(self, features: FloatArray) -> FloatArray:
         """(n, k) mean over the trees."""
         rows = np.ascontiguousarray(features, dtype=np.float32)
-        parts = [self._chunk(rows[i : i + _CHUNK]) for i in range(0, len(rows), _CHUNK)]
+        parts = [self._leaves(chunk).mean(axis=1) for chunk in _chunks(rows)]
         return np.concatenate(parts) if parts else np.zeros((0, self.value_.shape[1]))
 
-    def _chunk(self, rows: FloatArray) -> FloatArray:
-        """Walks all trees for all rows, a level a step; every few levels leaves drop out."""
+    def moments(self, features: FloatArray, members: int = 1) -> tuple[FloatArray, FloatArray]:
+        """(n, k) mean over the trees, and (n, k) variance between them.
+
+        Args:
+            features: (n, d).
+            members: Of a `weighted_sum`, in how many equal parts its trees fall whose first trees
+                belong together, and so on: such trees count as one, that predicts their sum.
+        """
+        rows = np.ascontiguousarray(features, dtype=np.float32)
+        empty = np.zeros((0, self.value_.shape[1]))
+        means, variances = [empty], [empty]
+        for chunk in _chunks(rows):
+            leaves = self._leaves(chunk)
+            shape = (len(chunk), members, -1, leaves.shape[2])
+            leaves = leaves.reshape(shape).mean(axis=1)
+            means.append(leaves.mean(axis=1))
+            variances.append(leaves.var(axis=1))
+        return np.concatenate(means), np.concatenate(variances)
+
+    def _leaves(self, rows: FloatArray) -> FloatArray:
+        """(n, trees, k) values of the leaves that the rows fall into.
+
+        Walks all trees for all rows, a level a step; every few levels leaves drop out.
+        """
         trees = len(self.roots_)
         reached = np.tile(self.roots_.astype(np.intp), len(rows))
         walking = np.arange(len(reached))
@@ -178,8 +206,11 @@ class Forest(Estimator):
             right = flat.take(offset + self.feature_.take(node)) > threshold
             node = children.take(2 * node + right).astype(np.intp)
         reached[walking] = node
-        leaves = self.value_.take(reached, axis=0).reshape(len(rows), trees, -1)
-        return np.asarray(leaves.mean(axis=1))
+        return self.value_.take(reached, axis=0).reshape(len(rows), trees, -1)
+
+
+def _chunks(rows: FloatArray) -> Iterator[FloatArray]:
+    return (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
 
 
 class TreesRouter(Router):
@@ -187,7 +218,7 @@ class TreesRouter(Router):
 
     Args:
         encoder: See `Router`.
-        seed: Of the forest.
+        seed: Of the forest and of the folds that its doubt is learnt on.
         trees: Number of trees.
         min_leaf: Least training rows in a leaf.
         max_features: Share of the features tried at a split.
@@ -196,6 +227,7 @@ class TreesRouter(Router):
     name = "trees"
 
     forest_: Forest
+    doubt_: Doubt
 
     def __init__(
         self,
@@ -212,13 +244,31 @@ class TreesRouter(Router):
         self.max_features = max_features
 
     def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
-        forest = Forest(
-            trees=self.trees,
-            min_leaf=self.min_leaf,
-            max_features=self.max_features,
-            seed=self.seed,
+        guides = self.normaliser_.one_hot(table.tasks)
+        self.forest_ = self._grown(self.trees).fit(features, table.quality, guides)
+        self._learn_doubt(features, table, guides)
+
+    def _learn_doubt(self, features: FloatArray, table: OutcomeTable, guides: FloatArray) -> None:
+        """Learns from forests of some folds how far one is off on the others."""
+        folds = fold_numbers(table.groups(), _FOLDS, self.seed)
+        errors, variance = np.full_like(table.quality, np.nan), np.zeros_like(table.quality)
+        for fold in np.unique(folds):
+            held = folds == fold
+            used = ~held if not held.all() else held
+            forest = self._grown(min(self.trees, _FOLD_TREES))
+            forest.fit(features[used], table.quality[used], guides[used])
+            mean, variance[held] = forest.moments(features[held])
+            errors[held] = table.quality[held] - mean
+        self.doubt_ = Doubt().fit(self.views_.metric(features), errors, variance, folds)
+
+    def _grown(self, trees: int) -> Forest:
+        return Forest(
+            trees=trees, min_leaf=self.min_leaf, max_features=self.max_features, seed=self.seed
         )
-        self.forest_ = forest.fit(features, table.quality, self.normaliser_.one_hot(table.tasks))
 
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
         return self.forest_.predict(features)
+
+    def _estimate_both(self, features: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+        mean, variance = self.forest_.moments(features)
+        return mean, self.doubt_.std(variance)

@@ -10,6 +10,8 @@ from fusionfactory.errors import ConfigError
 from fusionfactory.missing import complete
 from fusionfactory.routers.base import Router
 from fusionfactory.routers.cost import CostModel
+from fusionfactory.routers.doubt import Doubt
+from fusionfactory.routers.folds import fold_numbers
 from fusionfactory.routers.forest import Forest
 from fusionfactory.routers.tasks import TaskHead, task_labels
 
@@ -73,6 +75,7 @@ class StackRouter(Router):
 
     heads_: list[TaskHead]
     forest_: Forest
+    doubt_: Doubt
     mean_: FloatArray
     focus_: FloatArray
     weights_: FloatArray
@@ -102,19 +105,16 @@ class StackRouter(Router):
         self.mean_ = quality.mean(axis=0)
         weight = np.exp((self.mean_ - self.mean_.max()) / self.focus)
         self.focus_ = weight / weight.sum()
-        folds = self._folds(table.groups())
+        folds = fold_numbers(table.groups(), self.folds, self.seed)
         members, forests = self._cross_fit(features, quality, task_labels(table), folds)
         self._weigh(members, table.quality)
         self._choose_margin(members, table)
         count = len(self.heads_)
-        scales = [self.weights_[1] / count, self.weights_[2] / count / np.sqrt(self.focus_)]
-        self.forest_ = Forest.weighted_sum(forests, [scales[i // count] for i in range(2 * count)])
-
-    def _folds(self, groups: IntArray) -> IntArray:
-        """(n,) fold numbers, near-duplicates in one fold."""
-        count = int(groups.max()) + 1
-        order = np.random.default_rng(self.seed).permutation(count)
-        return np.asarray(order[groups] % min(self.folds, count))
+        scales = [self.weights_[1], self.weights_[2] / np.sqrt(self.focus_)]
+        errors = table.quality - self._expected(members)
+        self.doubt_ = self._doubt(features, errors, forests, scales, folds)
+        shares = [scales[i // count] / count for i in range(2 * count)]
+        self.forest_ = Forest.weighted_sum(forests, shares)
 
     def _cross_fit(
         self, features: FloatArray, quality: FloatArray, labels: IntArray, folds: IntArray
@@ -174,14 +174,40 @@ class StackRouter(Router):
 
     def _contrast(self, members: FloatArray, best: int) -> FloatArray:
         """(n, m) out-of-fold expected gain over the best single arm."""
-        quality = self.mean_ + self._mixed(members) - self.offset_
+        quality = self._expected(members)
         return np.asarray(quality - quality[:, [best]])
 
+    def _expected(self, members: FloatArray) -> FloatArray:
+        """(n, m) out-of-fold expected quality."""
+        return np.asarray(self.mean_ + self._mixed(members) - self.offset_)
+
+    def _doubt(
+        self,
+        features: FloatArray,
+        errors: FloatArray,
+        forests: list[Forest],
+        scales: list[FloatArray],
+        folds: IntArray,
+    ) -> Doubt:
+        """What the errors out of fold say of the spread between trees."""
+        trees, count = self.views_.trees(features), len(self.heads_)
+        variance = np.zeros_like(errors)
+        for index, fold in enumerate(np.unique(folds)):
+            pair = Forest.weighted_sum([forests[index], forests[count + index]], scales)
+            variance[folds == fold] = pair.moments(trees[folds == fold], members=2)[1]
+        return Doubt().fit(self.views_.metric(features), errors, variance, folds)
+
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
+        return self._with_head(features, self.forest_.predict(self.views_.trees(features)))
+
+    def _estimate_both(self, features: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+        trees, variance = self.forest_.moments(self.views_.trees(features), members=2)
+        return self._with_head(features, trees), self.doubt_.std(variance)
+
+    def _with_head(self, features: FloatArray, trees: FloatArray) -> FloatArray:
         linear = self.views_.linear(features)
         head = np.mean([head.predict(linear) for head in self.heads_], axis=0)
         base = self.mean_ - self.offset_ - (self.weights_[0] + self.weights_[1]) * self.mean_
-        trees = self.forest_.predict(self.views_.trees(features))
         return np.asarray(base + self.weights_[0] * head + trees)
 
     def head_start(self, policy: Policy) -> FloatArray | None:
