@@ -1,0 +1,44 @@
+"""Plans: arms that ask other arms, in an order and until a rule says stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fusionfactory.estimator import LOADERS
+from fusionfactory.plans.base import Plan
+from fusionfactory.plans.files import load_plan, save_plan
+from fusionfactory.plans.replay import Replayed, execute, replay
+from fusionfactory.plans.state import Advice, State
+from fusionfactory.registry import Registry
+
+__all__ = [
+    "PLANS",
+    "Advice",
+    "Plan",
+    "Replayed",
+    "State",
+    "execute",
+    "load_plan",
+    "make_plan",
+    "replay",
+    "save_plan",
+]
+
+PLANS = Registry(
+    "plan",
+    {
+        "cascade": "fusionfactory.plans.cascade:CascadePlan",
+        "vote": "fusionfactory.plans.vote:VotePlan",
+    },
+)
+LOADERS["plan"] = PLANS.load
+
+
+def make_plan(name: str, **params: Any) -> Plan:  # noqa: ANN401  any constructor parameter
+    """Builds an unfitted plan.
+
+    Raises:
+        UnknownNameError: There is no such plan.
+    """
+    plan: Plan = PLANS.load(name)(**params)
+    return plan

@@ -1,0 +1,143 @@
+"""The plan contract: `fit` on outcomes with answers, `begin` with queries, `advise` what to do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+
+from fusionfactory.answers import AnswerGroups, group_answers
+from fusionfactory.errors import TableError
+from fusionfactory.estimator import Estimator
+from fusionfactory.plans.competence import Competence
+from fusionfactory.plans.state import Advice, State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fusionfactory.encoders import Encoder
+    from fusionfactory.plans.competence import Outlook
+    from fusionfactory.policy import Policy
+    from fusionfactory.table import OutcomeTable
+    from fusionfactory.types import Arm, BoolArray, FloatArray, IntArray
+
+__all__ = ["Plan"]
+
+_FEWEST_QUERIES = 20
+
+
+class Plan(Estimator, ABC):
+    """An arm that asks other arms, in an order and until a rule says stop.
+
+    A plan never calls anything itself. Whoever runs it (`replay` offline, a gateway online) asks
+    the arms that `advise` names, tells the state what they said, and asks for advice again until
+    no arm is named.
+
+    Args:
+        encoder: See `Competence`.
+        folds: Of the cross-fitting.
+        seed: Of everything random in `fit`.
+
+    Attributes:
+        arms_: The m arms that the plan may ask, in the order of its columns.
+        columns_: (m,) their columns in the training table.
+    """
+
+    kind: ClassVar[str] = "plan"
+
+    arms_: tuple[Arm, ...]
+    columns_: IntArray
+    competence_: Competence
+    fingerprint_: str
+    seen_: NDArray[np.uint64]
+    metrics_: dict[str, float]
+
+    def __init__(self, *, encoder: str | Encoder = "text", folds: int = 5, seed: int = 0) -> None:
+        self.encoder = encoder
+        self.folds = folds
+        self.seed = seed
+
+    def fit(
+        self,
+        table: OutcomeTable,
+        policy: Policy | None = None,
+        answers: AnswerGroups | None = None,
+    ) -> Self:
+        """Learns from outcomes, forgetting any earlier fit.
+
+        Args:
+            table: n queries by all arms that the plan may choose from.
+            policy: The trade-off to run by; quality first by default.
+            answers: Which arms answered alike, where that is known already: `group_answers`.
+
+        Raises:
+            TableError: There are too few scored queries, or the table holds no responses.
+        """
+        answered = int(table.observed().any(axis=1).sum())
+        if answered < _FEWEST_QUERIES:
+            msg = f"a plan learns from at least {_FEWEST_QUERIES} scored queries, got {answered}"
+            raise TableError(msg, field="performance")
+        answers = answers or group_answers(table)
+        self.reset()
+        self.fingerprint_ = table.fingerprint()
+        self.seen_ = table.text_digests()
+        self.metrics_ = {}
+        groups = table.groups()
+        count = int(groups.max()) + 1
+        order = np.random.default_rng(self.seed).permutation(count)
+        folds = np.asarray(order[groups] % min(self.folds, count))
+        self.competence_ = Competence(encoder=self.encoder, seed=self.seed)
+        outlook = self.competence_.fit(table, folds)
+        self._fit(table, answers, outlook, folds, policy)
+        return self
+
+    @abstractmethod
+    def _fit(
+        self,
+        table: OutcomeTable,
+        answers: AnswerGroups,
+        outlook: Outlook,
+        folds: IntArray,
+        policy: Policy | None,
+    ) -> None:
+        """Chooses arms, by `_keep`, and learns the rules.
+
+        Args:
+            table: n queries by all arms.
+            answers: Their groups.
+            outlook: Of the training queries on all arms, out of fold.
+            folds: (n,) fold of every query.
+            policy: As given to `fit`.
+        """
+
+    def _keep(self, table: OutcomeTable, columns: IntArray) -> None:
+        self.columns_ = np.asarray(columns)
+        self.arms_ = tuple(table.arms[column] for column in columns)
+
+    def begin(self, texts: Sequence[str]) -> State:
+        """The state of n new queries before any arm was asked.
+
+        Raises:
+            NotFittedError: Before `fit`.
+        """
+        self.check_fitted()
+        return State.fresh(self.competence_.predict(texts).columns(self.columns_))
+
+    @abstractmethod
+    def advise(self, state: State) -> Advice:
+        """Which arms to ask next for every query, and which answer stands meanwhile."""
+
+    @staticmethod
+    def _standing(state: State, ballot: IntArray, votes: BoolArray) -> IntArray:
+        """(n,) the arm to answer by: the first that gave the leading answer.
+
+        Where no answer stands it is the arm asked that knew most; -1 where none was asked.
+        """
+        odds: FloatArray = np.where(state.asked, state.outlook.log_odds, -np.inf)
+        fallback = np.where(state.asked.any(axis=1), odds.argmax(axis=1), -1)
+        if not len(votes):
+            return np.asarray(fallback)
+        return np.where(ballot >= 0, votes[ballot].argmax(axis=1), fallback)

@@ -1,0 +1,175 @@
+"""Confidence: the probability that an answer is right, given who gave it and who did not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusionfactory.estimator import Estimator
+
+if TYPE_CHECKING:
+    from fusionfactory.plans.ballots import Ballots
+    from fusionfactory.plans.competence import Outlook
+    from fusionfactory.plans.state import State
+    from fusionfactory.types import BoolArray, FloatArray, IntArray
+
+__all__ = ["Confidence", "expected_calibration_error"]
+
+_STEEPEST = 30.0
+_ITERATIONS = 150
+_SMALLEST_SPREAD = 1e-6
+_BINS = 10
+
+
+class Confidence(Estimator):
+    """Conditional logit over the answers that stand (McFadden, 1974), `none is right` among them.
+
+    The utility of an answer is linear in who gave it, in what was expected of them on this query
+    and on its topics, in how many they are and in the lengths of their responses; that of `none`
+    is 0. Probabilities of one query's answers thus sum to at most 1. They are calibrated by a
+    logistic regression of the leading answer's out-of-fold log-odds (Platt, 1999).
+
+    Args:
+        penalty: Of the squared coefficients of standardised features.
+    """
+
+    coef_: FloatArray
+    slope_: float
+    shift_: float
+
+    def __init__(self, *, penalty: float = 0.03) -> None:
+        self.penalty = penalty
+
+    def fit(self, state: State, quality: FloatArray, folds: IntArray) -> FloatArray:
+        """Learns from answered queries, forgetting any earlier fit.
+
+        Args:
+            state: n queries, the arms of one stage asked.
+            quality: (n, m) outcomes; NaN where missing.
+            folds: (n,) fold of every query.
+
+        Returns:
+            (c,) out-of-fold probabilities of the answers, in the order of `state.ballots()`.
+        """
+        self.reset()
+        ballots = state.ballots()
+        features = _describe(state, ballots)
+        right = ballots.supported(quality) > 0.5
+        spread = features.std(axis=0)
+        spread = np.where(spread > _SMALLEST_SPREAD, spread, 1.0)
+        scaled = features / spread
+        fold = folds[ballots.query]
+        utility: FloatArray = np.zeros(len(ballots))
+        start: FloatArray = np.zeros(features.shape[1])
+        for held in np.unique(folds):
+            out = fold == held
+            used = ~out if not out.all() else out
+            start = self._solve(scaled[used], ballots.query[used], right[used], start)
+            utility[out] = scaled[out] @ start
+        weights = self._solve(scaled, ballots.query, right, start)
+        self.coef_ = weights / spread
+        raw = _shares(utility, ballots)
+        self._calibrate(raw, right, ballots)
+        return self._calibrated(raw)
+
+    def _solve(
+        self, features: FloatArray, query: IntArray, right: BoolArray, start: FloatArray
+    ) -> FloatArray:
+        from scipy.optimize import minimize
+
+        _, query = np.unique(query, return_inverse=True)
+        n = int(query.max(initial=-1)) + 1
+        if not n:
+            return start
+        none = np.bincount(query, weights=right, minlength=n) == 0
+
+        def loss(weights: FloatArray) -> tuple[float, FloatArray]:
+            odds = np.exp(np.clip(features @ weights, -_STEEPEST, _STEEPEST))
+            total = 1.0 + np.bincount(query, weights=odds, minlength=n)
+            good = np.bincount(query, weights=odds * right, minlength=n) + none
+            slope = features.T @ (odds / total[query] - odds * right / good[query]) / n
+            value = float((np.log(total) - np.log(good)).mean())
+            ridge = 0.5 * self.penalty * float(weights @ weights)
+            return value + ridge, slope + self.penalty * weights
+
+        options = {"maxiter": _ITERATIONS, "ftol": 1e-7}
+        return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x)
+
+    def _calibrate(self, raw: FloatArray, right: BoolArray, ballots: Ballots) -> None:
+        from sklearn.linear_model import LogisticRegression
+
+        self.slope_, self.shift_ = 1.0, 0.0
+        ballot = ballots.leaders(raw).ballot
+        ballot = ballot[ballot >= 0]
+        target = right[ballot]
+        if target.any() and not target.all():
+            model = LogisticRegression(C=100.0).fit(_logit(raw[ballot])[:, None], target)
+            slope = float(model.coef_[0, 0])
+            if slope > 0:
+                self.slope_, self.shift_ = slope, float(model.intercept_[0])
+
+    def _calibrated(self, raw: FloatArray) -> FloatArray:
+        return np.asarray(1.0 / (1.0 + np.exp(-(self.slope_ * _logit(raw) + self.shift_))))
+
+    def predict(self, state: State, ballots: Ballots) -> FloatArray:
+        """(c,) probabilities that the answers are right.
+
+        Raises:
+            NotFittedError: Before `fit`.
+        """
+        self.check_fitted()
+        utility = _describe(state, ballots) @ self.coef_
+        return self._calibrated(_shares(utility, ballots))
+
+
+def _describe(state: State, ballots: Ballots) -> FloatArray:
+    """(c, d) features of the answers."""
+    outlook: Outlook = state.outlook
+    query, votes = ballots.query, ballots.votes
+    odds, topics = outlook.log_odds[query], outlook.topics[query]
+    answered = ballots.answered[query]
+    count = votes.sum(axis=1)
+    lengths = np.log1p(np.nan_to_num(state.lengths))[query]
+    own = (lengths * votes).sum(axis=1) / count
+    others = (lengths * answered).sum(axis=1) / answered.sum(axis=1)
+    single = np.stack(
+        [
+            np.ones(len(query)),
+            np.log(count),
+            count / answered.sum(axis=1),
+            count == 1,
+            (odds * votes).sum(axis=1),
+            np.where(votes, odds, -np.inf).max(axis=1, initial=-_STEEPEST),
+            np.where(answered, odds, 0.0).sum(axis=1) / answered.sum(axis=1),
+            own - others,
+        ],
+        axis=1,
+    )
+    width = votes.shape[1] * topics.shape[1]
+    by_topic = (votes[:, :, None] * topics[:, None, :]).reshape(len(query), width)
+    return np.hstack([votes, votes * odds, single, topics, by_topic]).astype(np.float64)
+
+
+def _shares(utility: FloatArray, ballots: Ballots) -> FloatArray:
+    """(c,) softmax of the utilities of one query's answers, `none` at 0 among them."""
+    odds = np.exp(np.clip(utility, -_STEEPEST, _STEEPEST))
+    return np.asarray(odds / (1.0 + ballots.total(odds))[ballots.query])
+
+
+def _logit(share: FloatArray) -> FloatArray:
+    share = np.clip(share, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(share / (1 - share)))
+
+
+def expected_calibration_error(confidence: FloatArray, quality: FloatArray) -> float:
+    """Mean distance of confidence and quality over ten bins of equally many queries.
+
+    Args:
+        confidence: (n,) in [0, 1].
+        quality: (n,) what came out, in [0, 1]; NaN rows do not count.
+    """
+    known = ~np.isnan(quality)
+    order = np.argsort(confidence[known], kind="stable")
+    gap = (confidence[known] - quality[known])[order]
+    return float(sum(abs(part.sum()) for part in np.array_split(gap, _BINS)) / max(len(gap), 1))

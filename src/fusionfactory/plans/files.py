@@ -1,0 +1,63 @@
+"""A plan on disk: `plan.json` and `plan.safetensors`; see `fusionfactory.sealed`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fusionfactory.errors import RouterFileError
+from fusionfactory.estimator import Estimator
+from fusionfactory.plans.base import Plan
+from fusionfactory.sealed import STAGING, SealedState
+
+__all__ = ["SCHEMA_VERSION", "load_plan", "save_plan"]
+
+SCHEMA_VERSION = 1
+_FILES = SealedState("plan", SCHEMA_VERSION, RouterFileError)
+
+
+def save_plan(plan: Plan, directory: str | Path) -> None:
+    """Writes a fitted plan; an older one in the directory is replaced.
+
+    Raises:
+        NotFittedError: Before `fit`.
+        RouterFileError: The directory holds something other than a plan.
+    """
+    plan.check_fitted()
+    directory = Path(directory).resolve()
+    if directory.exists() and (not directory.is_dir() or _strangers(directory)):
+        msg = "exists and holds something other than a plan: give an empty or new directory"
+        raise RouterFileError(msg, file=directory)
+    state, tensors = plan.state()
+    content = {
+        "plan": plan.name,
+        "arms": [arm.name for arm in plan.arms_],
+        "table_fingerprint": plan.fingerprint_,
+        "metrics": plan.metrics_,
+        "state": state,
+    }
+    _FILES.write(directory, content, tensors)
+
+
+def _strangers(directory: Path) -> set[str]:
+    names = {f.name for f in directory.iterdir() if not f.name.startswith(STAGING)}
+    return names - {_FILES.manifest, _FILES.tensors}
+
+
+def load_plan(directory: str | Path, *, network: bool = False) -> Plan:
+    """Reads a plan that `save_plan` wrote.
+
+    Args:
+        directory: Where it was saved.
+        network: Whether its encoder may send queries to the endpoint that it names.
+
+    Raises:
+        RouterFileError: A file is missing, damaged, changed, of another version, or wants the
+            network without leave.
+    """
+    directory = Path(directory)
+    manifest, tensors = _FILES.read(directory, network=network)
+    plan = Estimator.from_state(manifest.get("state"), tensors)
+    if not isinstance(plan, Plan):
+        msg = f"holds a {type(plan).__name__}, not a plan"
+        raise RouterFileError(msg, file=directory / _FILES.manifest)
+    return plan

@@ -1,0 +1,87 @@
+"""Running a plan: one loop, offline on recorded outcomes or online on whatever answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusionfactory.answers import group_answers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fusionfactory.answers import AnswerGroups
+    from fusionfactory.plans.base import Plan
+    from fusionfactory.plans.state import Advice, State
+    from fusionfactory.table import OutcomeTable
+    from fusionfactory.types import BoolArray, FloatArray, IntArray
+
+__all__ = ["Replayed", "execute", "replay"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replayed:
+    """What a plan did on n recorded queries; m arms are those of the plan.
+
+    Attributes:
+        answered: (n,) column of the arm whose answer was given.
+        called: (n, m).
+        quality: (n,) of that answer; NaN where it is not recorded.
+        cost_usd: (n,) of all calls; calls without a recorded cost count nothing.
+        confidence: (n,) that the plan had in the answer.
+    """
+
+    answered: IntArray
+    called: BoolArray
+    quality: FloatArray
+    cost_usd: FloatArray
+    confidence: FloatArray
+
+
+def execute(
+    plan: Plan, state: State, ask: Callable[[BoolArray], tuple[IntArray, FloatArray]]
+) -> tuple[State, Advice]:
+    """Runs a plan to its end.
+
+    Args:
+        plan: Fitted.
+        state: Of `plan.begin`.
+        ask: Asks the arms of an (n, m) array and returns their answer groups, numbered as those
+            before, and the lengths of their responses, both (n, m).
+
+    Returns:
+        The last state, and the advice that calls nobody.
+    """
+    advice = plan.advise(state)
+    while advice.call.any():
+        state = state.told(advice.call, *ask(advice.call))
+        advice = plan.advise(state)
+    return state, advice
+
+
+def replay(plan: Plan, table: OutcomeTable, answers: AnswerGroups | None = None) -> Replayed:
+    """Runs a plan on recorded outcomes.
+
+    Args:
+        plan: Fitted.
+        table: With at least the plan's arms.
+        answers: The groups of the table's answers, where they are known already.
+
+    Raises:
+        NotFittedError: The plan is not fitted.
+        TableError: The table lacks an arm of the plan, or holds no responses.
+    """
+    state = plan.begin(table.texts)
+    names = [arm.name for arm in plan.arms_]
+    own = table.select_arms(names)
+    if answers is None:
+        answers = group_answers(own)
+    else:
+        answers = answers.columns([table.arm_names.index(name) for name in names])
+    said = answers.groups, answers.lengths
+    state, advice = execute(plan, state, lambda _: said)
+    paid = np.where(state.asked, np.nan_to_num(own.cost_usd), 0.0).sum(axis=1)
+    quality = own.quality[np.arange(len(own)), advice.answer]
+    return Replayed(advice.answer, state.asked, quality, paid, advice.confidence)
