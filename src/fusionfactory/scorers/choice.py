@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.types import Query, Score
 
-__all__ = ["MultipleChoice", "option_letters"]
+__all__ = ["MultipleChoice", "chosen_letter", "option_letters"]
 
 _LETTERS = "ABCDEFGHIJ"
 _MARKUP = " \t>#|*_-•"
@@ -107,15 +107,27 @@ class MultipleChoice:
             return verdict(self, 0, EMPTY)
         listed = option_letters(query.text)
         offered = listed if set(keys) <= set(listed) else _LETTERS
-        asks_for_wrong = _ASKS_FOR_WRONG.search(query.text) is not None
-        plain = unicodedata.normalize("NFKC", response)
-        letter = _chosen(plain, offered, asks_for_wrong=asks_for_wrong)
+        letter = chosen_letter(query.text, response, offered)
         if letter is None:
             read = excerpt(final_answer(response).text)
             return verdict(self, 0, f"no option letter found in {read}")
         if letter in keys:
             return verdict(self, 1)
         return verdict(self, 0, f"read {letter}, expected {keys[0]}")
+
+
+def chosen_letter(question: str, response: str, offered: str = "") -> str | None:
+    """The option that a response chooses, as `MultipleChoice` reads it; None if it chooses none.
+
+    Args:
+        question: The query's text.
+        response: What the model wrote.
+        offered: The letters to choose from; empty for those that the question lists, or A to J.
+    """
+    offered = offered or option_letters(question) or _LETTERS
+    asks_for_wrong = _ASKS_FOR_WRONG.search(question) is not None
+    plain = unicodedata.normalize("NFKC", response)
+    return _chosen(plain, offered, asks_for_wrong=asks_for_wrong)
 
 
 def option_letters(text: str) -> str:

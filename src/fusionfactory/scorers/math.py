@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fusionfactory.scorers.number import Numeral
     from fusionfactory.types import Query, Score
 
-__all__ = ["Math"]
+__all__ = ["Math", "bare", "final_expression", "is_prose", "plain_number", "same_expression"]
 
 _LONGEST = 1000
 _PLAIN = re.compile(r"[-+\d.,/ \u2212]+|-?\\[dt]?frac\{\d+\}\{\d+\}")
@@ -83,29 +83,29 @@ class Math:
             TaskError: The query has no target.
             UnsupportedError: The process for math-verify does not start.
         """
-        gold = [_expression(target) or target.strip() for target in targets(query)]
+        gold = [final_expression(target) or target.strip() for target in targets(query)]
         if not response.strip():
             return verdict(self, 0, EMPTY)
-        read = _expression(response)
+        read = final_expression(response)
         problem = f"read {excerpt(read)}, expected {excerpt(gold[0])}"
         for target in gold:
-            if _bare(target) in {_bare(read), _bare(response)}:
+            if bare(target) in {bare(read), bare(response)}:
                 return verdict(self, 1)
-            if not read or _is_prose(read, _NAME):
+            if not read or is_prose(read):
                 problem = f"no expression in the answer {excerpt(final_answer(response).text)}"
                 continue
-            numbers = _number(target), _number(read)
+            numbers = plain_number(target), plain_number(read)
             if numbers[0] and numbers[1]:
                 equal: bool | None = same_number(numbers[1], numbers[0])
             else:
-                equal, failure = _ask(target, read, self.limit_s)
+                equal, failure = same_expression(target, read, self.limit_s)
                 problem = failure or problem
             if equal:
                 return verdict(self, 1)
         return verdict(self, 0, problem)
 
 
-def _expression(text: str) -> str:
+def final_expression(text: str) -> str:
     """The expression that a text states as its answer, or the text itself where it holds none.
 
     Nothing is read of prose that is no marked answer and breaks off.
@@ -114,7 +114,7 @@ def _expression(text: str) -> str:
     stated = answer.text[-_LONGEST:].strip().translate(_SIGNS)
     stated = _DOUBLED.sub(r"\\", _ROOT.sub(r"\\sqrt{\1\2}", stated)).replace("√", "\\sqrt ")
     formulas = list(_FORMULA.finditer(stated))
-    if not _is_prose(_FORMULA.sub(" ", stated), _NAME if not formulas else 0):
+    if not is_prose(_FORMULA.sub(" ", stated), _NAME if not formulas else 0):
         return _UNIT.sub("", stated.rstrip(".").strip("$ "))
     if not answer.explicit and not stated.endswith(_ENDS):
         return ""
@@ -124,21 +124,22 @@ def _expression(text: str) -> str:
     return str(formulas[-1][formulas[-1].lastindex or 0] if formulas else stated).strip()
 
 
-def _is_prose(text: str, letters: int) -> bool:
+def is_prose(text: str, letters: int = _NAME) -> bool:
     """Whether a text has two words, or one of more letters than that, beside names of functions."""
     found = [word for word in _WORD.findall(_FRAME.sub("", text)) if word.lower() not in _NAMES]
     return len(found) > 1 or len("".join(found)) > letters
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
     r"""An expression without what does not change it, such as spaces, `$` and `\left`."""
     plain = _DECORATION.sub("", _TEXT.sub(r"\1", text)).rstrip(".")
-    if _is_prose(text, _NAME):
+    if is_prose(text):
         return plain.casefold()
     return plain.replace("dfrac", "frac").replace("tfrac", "frac")
 
 
-def _number(text: str) -> Numeral | None:
+def plain_number(text: str) -> Numeral | None:
+    """The number that an expression is, if it is nothing else."""
     plain = text.strip("$ ").rstrip(".")
     if _PLAIN.fullmatch(plain) is None:
         return None
@@ -196,7 +197,7 @@ _IDLE: deque[_Worker] = deque()
 """The workers of all scorers that no thread is using; a process that was forked off starts own."""
 
 
-def _ask(gold: str, read: str, limit_s: float) -> tuple[bool | None, str | None]:
+def same_expression(gold: str, read: str, limit_s: float) -> tuple[bool | None, str | None]:
     """Whether the two are equal, and what went wrong where there is no telling."""
     worker = _take()
     started = time.monotonic()

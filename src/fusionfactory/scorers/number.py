@@ -26,7 +26,7 @@ from fusionfactory.scorers.reasons import EMPTY, excerpt, targets
 if TYPE_CHECKING:
     from fusionfactory.types import Query, Score
 
-__all__ = ["Number", "Numeral", "numerals", "same_number"]
+__all__ = ["Number", "Numeral", "final_number", "numerals", "same_number"]
 
 _SIGNS = str.maketrans(
     dict.fromkeys("\u2010\u2011\u2012\u2013\u2212\uff0d\ufe63", "-")
@@ -83,6 +83,15 @@ def numerals(text: str) -> list[Numeral]:
             if numeral is not None:
                 found.append(numeral)
     return found
+
+
+def final_number(response: str) -> Numeral | None:
+    """The number that a response gives as its answer, as `Number` reads it; None without one."""
+    answer = final_answer(response)
+    found = numerals(answer.text)
+    if not found and answer.form in {"phrase", "line"}:
+        found = numerals(spoken(response))
+    return found[-1] if found else None
 
 
 def same_number(read: Numeral, gold: Numeral) -> bool:
@@ -189,12 +198,10 @@ class Number:
             raise TaskError(msg, field="target")
         if not response.strip():
             return verdict(self, 0, EMPTY)
-        answer = final_answer(response)
-        found = numerals(answer.text)
-        if not found and answer.form in {"phrase", "line"}:
-            found = numerals(spoken(response))
-        if not found:
-            return verdict(self, 0, f"no number in the answer {excerpt(answer.text)}")
-        if any(same_number(found[-1], number) for number in gold):
+        read = final_number(response)
+        if read is None:
+            answer = final_answer(response).text
+            return verdict(self, 0, f"no number in the answer {excerpt(answer)}")
+        if any(same_number(read, number) for number in gold):
             return verdict(self, 1)
-        return verdict(self, 0, f"read {found[-1].text[:_SHOWN]}, expected {gold[0].text[:_SHOWN]}")
+        return verdict(self, 0, f"read {read.text[:_SHOWN]}, expected {gold[0].text[:_SHOWN]}")

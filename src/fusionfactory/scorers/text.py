@@ -15,7 +15,7 @@ from fusionfactory.scorers.words import ARTICLES, squash, words
 if TYPE_CHECKING:
     from fusionfactory.types import Query, Score
 
-__all__ = ["Contains", "ExactMatch", "TokenF1"]
+__all__ = ["Contains", "ExactMatch", "TokenF1", "word_key"]
 
 _NAME_LENGTH = 4
 _POSSESSIVE = re.compile(r"(?<=\w)['’]s\b")
@@ -41,8 +41,8 @@ class ExactMatch:
         if not response.strip():
             return verdict(self, 0, EMPTY)
         answer = final_answer(response).text
-        keys = {_key(target) for target in gold}
-        if not keys.isdisjoint((_key(answer), _key(spoken(response)), _key(response))):
+        keys = {word_key(target) for target in gold}
+        if not keys.isdisjoint((word_key(answer), word_key(spoken(response)), word_key(response))):
             return verdict(self, 1)
         return verdict(self, 0, _mismatch(answer, gold))
 
@@ -106,7 +106,7 @@ class TokenF1:
             return verdict(self, 0, EMPTY)
         answer = final_answer(response)
         read = answer.text if answer.explicit else spoken(response)
-        if _key(response) in {_key(target) for target in gold}:
+        if word_key(response) in {word_key(target) for target in gold}:
             return verdict(self, 1)
         value = max(_f1(read, target) for target in gold)
         if value == 1:
@@ -118,8 +118,8 @@ def _mismatch(read: str, gold: list[str]) -> str:
     return f"read {excerpt(read)}, expected {excerpt(gold[0])}"
 
 
-def _key(text: str) -> str:
-    """What must be equal in an exact match."""
+def word_key(text: str) -> str:
+    """What must be equal in an exact match: the words without a leading article."""
     found = words(text)
     if not found:
         return squash(text)
