@@ -38,7 +38,7 @@ LAYERS = [
     {"policy", "pricing", "config", "intervals", "store"},
     {"encoders", "importers", "exporters", "clients", "tasks", "scorers"},
     {"routers", "calls", "scoring", "footing", "standing", "answers"},
-    {"collect", "judge", "plans"},
+    {"collect", "judge", "plans", "robustness", "onboarding"},
     {"thoughts"},
     {"plan"},
     {"distill"},

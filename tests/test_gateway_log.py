@@ -24,8 +24,8 @@ from fusionfactory.gateway.log.record import Attempt, Record
 from fusionfactory.gateway.log.retention import Retention
 from fusionfactory.gateway.log.rows import outcome_rows
 from fusionfactory.gateway.log.segment import Segment
-from fusionfactory.gateway.log.totals import wilson
 from fusionfactory.gateway.log.traffic import Traffic
+from fusionfactory.intervals import wilson
 from fusionfactory.scoring import score_outcomes
 from fusionfactory.serve_settings import LogSettings
 from fusionfactory.store import SCHEMA_VERSION, Store

@@ -1,7 +1,8 @@
-"""Paired bootstrap intervals over queries, over several splits at once."""
+"""Intervals: a paired bootstrap over queries, over several splits at once, and Wilson's."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
 
     from fusionfactory.types import FloatArray, IntArray
 
-__all__ = ["Bootstrap"]
+__all__ = ["Bootstrap", "wilson"]
+
+_Z = 1.959963984540054
 
 
 class Bootstrap:
@@ -61,3 +64,15 @@ class Bootstrap:
             return float("nan"), float("nan")
         low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
+
+
+def wilson(mean: float, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a mean of scores in [0, 1].
+
+    It is wider than need be where scores are neither 0 nor 1. Wilson (1927), Probable
+    inference, the law of succession, and statistical inference.
+    """
+    share = _Z * _Z / n
+    middle = (mean + share / 2) / (1 + share)
+    half = _Z / (1 + share) * math.sqrt(mean * (1 - mean) / n + share / (4 * n))
+    return max(0.0, middle - half), min(1.0, middle + half)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from fusionfactory.gateway.log.totals import wilson
+from fusionfactory.robustness.collapse import spread
 
 if TYPE_CHECKING:
     from fusionfactory.gateway.log.decided import Decided
@@ -86,15 +86,12 @@ def top_share(latest: Decided, limit: float) -> Alarm | None:
         latest: Decisions.
         limit: Of the share.
     """
-    n = len(latest)
-    if n < _FEWEST or len(latest.arms) < 2:
+    if not len(latest):
         return None
-    counts = np.bincount(latest.chosen, minlength=len(latest.arms))
-    top = int(counts.argmax())
-    share = float(counts[top]) / n
-    if wilson(share, n)[0] < limit:
+    found = spread(latest.chosen, len(latest.arms))
+    if found.collapsed(top_share=limit, entropy=0.0) is None:
         return None
-    arm = latest.arms[top]
+    n, share, arm = found.decisions, found.share, latest.arms[found.top]
     msg = (
         f"{arm} got {share:.1%} of the latest {n} decisions of router {latest.router}: routing has "
         f"collapsed to one arm. If {arm} is best at every question, ask for it by name and save "
@@ -114,18 +111,13 @@ def entropy(latest: Decided, limit: float) -> Alarm | None:
         latest: Decisions.
         limit: Of the normalised entropy.
     """
-    n, arms = len(latest), len(latest.arms)
-    if n < _FEWEST or arms < 2:
+    if not len(latest):
         return None
-    shares = np.bincount(latest.chosen, minlength=arms) / n
-    used = shares[shares > 0]
-    logs = np.log(used)
-    value = -float(used @ logs)
-    error = math.sqrt(max(0.0, float(used @ logs**2) - value**2) / n)
-    normal, error = value / math.log(arms), error / math.log(arms)
-    if normal + NormalDist().inv_cdf(_CONFIDENCE) * error >= limit:
+    found = spread(latest.chosen, len(latest.arms))
+    if found.collapsed(top_share=math.inf, entropy=limit) is None:
         return None
-    idle = [name for name, share in zip(latest.arms, shares, strict=True) if share == 0]
+    n, arms, normal = found.decisions, found.arms, found.entropy
+    idle = [latest.arms[column] for column in found.idle]
     unused = f"; never chosen: {', '.join(idle)}" if idle else ""
     msg = (
         f"the latest {n} decisions of router {latest.router} hardly differ: their entropy is "

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from fusionfactory.gateway.log.latency import quantiles
 from fusionfactory.gateway.log.tally import MINUTE_S, Tally, estimated_sums, read_tallies
+from fusionfactory.intervals import wilson
 from fusionfactory.store.schema import arms, gaps, outcomes, requests, router_arms, scores
 
 if TYPE_CHECKING:
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.types import FloatArray
 
-__all__ = ["read_series", "read_summary", "wilson"]
-
-_Z = 1.959963984540054
+__all__ = ["read_series", "read_summary"]
 
 
 def read_summary(connection: sa.Connection, since: float) -> dict[str, Any]:
@@ -117,18 +116,6 @@ def read_series(
         }
         for place, tally in enumerate(spans)
     ]
-
-
-def wilson(mean: float, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a mean of scores in [0, 1].
-
-    It is wider than need be where scores are neither 0 nor 1. Wilson (1927), Probable
-    inference, the law of succession, and statistical inference.
-    """
-    share = _Z * _Z / n
-    middle = (mean + share / 2) / (1 + share)
-    half = _Z / (1 + share) * math.sqrt(mean * (1 - mean) / n + share / (4 * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _judged(connection: sa.Connection, since: float) -> dict[int, dict[str, Any]]:

@@ -1,0 +1,24 @@
+"""Robustness: what edits, triggers, noise and collapse do to a router's decisions."""
+
+from __future__ import annotations
+
+from fusionfactory.robustness.collapse import Spread, spread
+from fusionfactory.robustness.consistency import Shift, consistency
+from fusionfactory.robustness.edits import EDITS, Edit, edited, find_edit
+from fusionfactory.robustness.triggers import Attack, Trigger, attack, dearest, find_trigger
+
+__all__ = [
+    "EDITS",
+    "Attack",
+    "Edit",
+    "Shift",
+    "Spread",
+    "Trigger",
+    "attack",
+    "consistency",
+    "dearest",
+    "edited",
+    "find_edit",
+    "find_trigger",
+    "spread",
+]
