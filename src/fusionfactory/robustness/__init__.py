@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fusionfactory.robustness.ceilings import Ceilings, ceilings, sampled_oracle
 from fusionfactory.robustness.collapse import Spread, spread
 from fusionfactory.robustness.consistency import Shift, consistency
 from fusionfactory.robustness.edits import EDITS, Edit, edited, find_edit
@@ -10,15 +11,18 @@ from fusionfactory.robustness.triggers import Attack, Trigger, attack, dearest, 
 __all__ = [
     "EDITS",
     "Attack",
+    "Ceilings",
     "Edit",
     "Shift",
     "Spread",
     "Trigger",
     "attack",
+    "ceilings",
     "consistency",
     "dearest",
     "edited",
     "find_edit",
     "find_trigger",
+    "sampled_oracle",
     "spread",
 ]
