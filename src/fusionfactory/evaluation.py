@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import FloatArray
 
-__all__ = ["DEFAULT_SCENARIOS", "Evaluation", "clean", "covered_arms", "evaluate"]
+__all__ = [
+    "DEFAULT_SCENARIOS",
+    "Encoded",
+    "Evaluation",
+    "applicable",
+    "clean",
+    "covered_arms",
+    "evaluate",
+    "table_facts",
+]
 
 DEFAULT_SCENARIOS = ("performance", "balance", "cost", "judge")
 
@@ -106,7 +115,7 @@ def evaluate(
         msg = f"only one arm ({table.arm_names[0]}): there is nothing to route between"
         raise TableError(msg, field="llm")
     table = with_usable_costs(table)
-    policies, skipped = _applicable([Policy.parse(name) for name in scenarios], table, min_coverage)
+    policies, skipped = applicable([Policy.parse(name) for name in scenarios], table, min_coverage)
     bootstrap = Bootstrap(table.groups(), draws)
     passes = len({policy.judge for policy in policies})
     steps = _Steps(progress, passes * seeds * len(routers))
@@ -126,7 +135,7 @@ def evaluate(
         if not details:
             details = _details(subject, contests)
     order = {policy.name: boards[policy.name] for policy in policies}
-    facts = _facts(table, encoder, seeds, test_share, dropped)
+    facts = table_facts(table, encoder, seeds, test_share, dropped)
     return Evaluation(facts, order, skipped, details)
 
 
@@ -142,7 +151,7 @@ class _Steps:
         self.done += 1
 
 
-class _Encoded(Encoder):
+class Encoded(Encoder):
     """A fitted encoder that remembers the rows of one table's queries."""
 
     name = "encoded"
@@ -156,11 +165,13 @@ class _Encoded(Encoder):
         self._index = {text: row for row, text in enumerate(distinct)}
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
+        """The remembered rows; rows of any other text are computed."""
         if not all(text in self._index for text in texts):
             return self._encoder.encode(texts)
         return self._rows[[self._index[text] for text in texts]]
 
     def blocks(self, width: int) -> list[tuple[str, int]]:
+        """Those of the encoder."""
         return self._encoder.blocks(width)
 
 
@@ -175,7 +186,7 @@ def _contest(
 ) -> Contest:
     contest = Contest.of(table, seed, test_share)
     contest.entries.update(baseline_entries(contest, policies))
-    encoded: dict[str, _Encoded] = {}
+    encoded: dict[str, Encoded] = {}
     for spec in routers:
         steps.next(f"seed {seed}: {spec}")
         router = make_router(spec, encoder=encoder, seed=seed)
@@ -184,7 +195,7 @@ def _contest(
             name = str(router.encoder)
             if name not in encoded:
                 fitted = make_encoder(name).fit(contest.train.texts)
-                encoded[name] = _Encoded(fitted, table.texts)
+                encoded[name] = Encoded(fitted, table.texts)
             router = type(router)(**router.params() | {"encoder": encoded[name]})
             features = encoded[name].encode(contest.test.texts)
             contest.encode_us_per_query[name] = encoded[name].us_per_query
@@ -212,9 +223,14 @@ def _judged_arms(table: OutcomeTable, min_coverage: float) -> int:
     return int(((~np.isnan(table.judge)).mean(axis=0) >= min_coverage).sum())
 
 
-def _applicable(
+def applicable(
     policies: Sequence[Policy], table: OutcomeTable, min_coverage: float
 ) -> tuple[list[Policy], dict[str, str]]:
+    """The policies that the table can be evaluated under, and why not the others.
+
+    Raises:
+        PolicyError: There is none.
+    """
     skipped: dict[str, str] = {}
     for policy in policies:
         costly = policy.beta > 0 or policy.budget_usd is not None or policy.max_cost_usd is not None
@@ -232,9 +248,10 @@ def _applicable(
     return kept, skipped
 
 
-def _facts(
+def table_facts(
     table: OutcomeTable, encoder: str, seeds: int, test_share: float, dropped: dict[str, float]
 ) -> dict[str, Any]:
+    """Facts about a table, the protocol and its audit."""
     groups = table.groups()
     split = table.split(test=test_share, seed=0)
     shared = np.intersect1d(split.train.text_digests(), split.test.text_digests())

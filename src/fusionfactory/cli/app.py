@@ -25,6 +25,7 @@ _VERBS = {
     "think": "Write and use thought templates from the best answers.",
     "distill": "Train a model on the best answers of all.",
     "evaluate": "Fit and compare routers on a table of outcomes.",
+    "fuse": "Compare all levels, and choose one per query.",
     "fit": "Fit one router and save it.",
     "test": "Test a saved router on held-out outcomes.",
     "route": "Decide which arm answers a query.",

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from fusionfactory.leaderboard import BASELINE_ROWS
 from fusionfactory.report.distill_document import DistillDocument  # noqa: TC001  pydantic reads it
+from fusionfactory.report.fuse_document import FuseDocument  # noqa: TC001  pydantic reads it
 from fusionfactory.report.parts import STRICT, Count, Number, Point, checked
 from fusionfactory.report.thoughts_document import ThoughtsDocument  # noqa: TC001  pydantic reads it
 
@@ -26,6 +27,7 @@ class Row(_Part):
     """One line of a leaderboard; see `leaderboard.leaderboard` for the meaning and the units."""
 
     router: str
+    kind: str = "router"
     quality: Number
     cost_usd: Number
     reward: Number
@@ -48,8 +50,8 @@ class Row(_Part):
 
     @property
     def is_baseline(self) -> bool:
-        """Whether this is one of the rows that every leaderboard holds."""
-        return self.router in BASELINE_ROWS
+        """Whether this is there to compare with: a row of every leaderboard, or one arm for all."""
+        return self.router in BASELINE_ROWS or self.kind in {"arm", "level", "baseline"}
 
     @property
     def interval(self) -> Point | None:
@@ -144,6 +146,7 @@ class Document(_Part):
     details: Details = Details()
     thoughts: ThoughtsDocument | None = None
     distill: DistillDocument | None = None
+    fusion: FuseDocument | None = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> Document:

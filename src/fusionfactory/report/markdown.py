@@ -21,10 +21,18 @@ from fusionfactory.report.figures import (
     usd,
 )
 from fusionfactory.report.findings import audit_notes, collapses, headline, notes, sentence
+from fusionfactory.report.fuse_markdown import fuse_blocks
 from fusionfactory.report.heatmap import best_per_task, task_name
 from fusionfactory.report.marked import SIGNS, Raw, escaped, notes_list, table
 from fusionfactory.report.pareto import arm_order, undominated
-from fusionfactory.report.protocol import BASELINES, DISTILL_TITLE, PROTOCOL, THOUGHTS_TITLE, TITLE
+from fusionfactory.report.protocol import (
+    BASELINES,
+    DISTILL_TITLE,
+    FUSE_TITLE,
+    PROTOCOL,
+    THOUGHTS_TITLE,
+    TITLE,
+)
 from fusionfactory.report.shares import shown_routers
 from fusionfactory.report.summary import summary_rows
 from fusionfactory.report.thoughts_document import is_thoughts, read_thoughts
@@ -53,9 +61,10 @@ def render_markdown(evaluation: Mapping[str, Any], *, title: str = "") -> str:
         return distill_markdown(read_distill(evaluation), title or DISTILL_TITLE)
     document = read(evaluation)
     head, *rows = summary_rows(document)
-    blocks = [f"# {escaped(title or TITLE)}", *map(escaped, headline(document)), table(head, rows)]
+    usual = FUSE_TITLE if document.fusion else TITLE
+    blocks = [f"# {escaped(title or usual)}", *map(escaped, headline(document)), table(head, rows)]
     blocks.append(notes_list(notes(document)))
-    blocks.append("## Leaderboard")
+    blocks += [*fuse_blocks(document.fusion), "## Leaderboard"]
     for name, board in document.scenarios.items():
         if board:
             blocks += [f"### {escaped(name)}", _leaderboard(document, name)]

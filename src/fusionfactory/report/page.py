@@ -12,11 +12,20 @@ from fusionfactory.report.distill import distill_page, distill_sections
 from fusionfactory.report.distill_document import is_distill, read_distill
 from fusionfactory.report.document import Document, read
 from fusionfactory.report.findings import Note, collapses, headline, notes, sentence
+from fusionfactory.report.fuse import fuse_sections
+from fusionfactory.report.fuse_words import fuse_lead
 from fusionfactory.report.heatmap import heat_map
 from fusionfactory.report.markup import Markup, join, tag
 from fusionfactory.report.pareto import has_costs, pareto_plots
 from fusionfactory.report.plotting import Series, swatch
-from fusionfactory.report.protocol import BASELINES, DISTILL_TITLE, PROTOCOL, THOUGHTS_TITLE, TITLE
+from fusionfactory.report.protocol import (
+    BASELINES,
+    DISTILL_TITLE,
+    FUSE_TITLE,
+    PROTOCOL,
+    THOUGHTS_TITLE,
+    TITLE,
+)
 from fusionfactory.report.shares import shown_routers, who_gets_what
 from fusionfactory.report.shell import Section, whole_page
 from fusionfactory.report.standings import standings
@@ -56,6 +65,7 @@ def render_html(evaluation: Mapping[str, Any], *, title: str = "") -> str:
         return distill_page(read_distill(evaluation), title or DISTILL_TITLE)
     document = read(evaluation)
     sections = [
+        *fuse_sections(document.fusion),
         Section("leaderboard", "Leaderboard", standings(document)),
         Section("pareto", "Cost and quality", _pareto(document)),
         Section("tasks", "Quality of every arm on every task", _tasks(document)),
@@ -66,7 +76,8 @@ def render_html(evaluation: Mapping[str, Any], *, title: str = "") -> str:
         Section("audit", "Coverage and leak audit", audit(document)),
         Section("reading", "How to read this", _reading(document)),
     ]
-    return whole_page(title or TITLE, _headline(document), sections)
+    usual = FUSE_TITLE if document.fusion else TITLE
+    return whole_page(title or usual, _headline(document), sections)
 
 
 def _headline(document: Document) -> Markup:
@@ -84,8 +95,10 @@ def _headline(document: Document) -> Markup:
         ),
         class_="summary",
     )
+    fused = tag("p", fuse_lead(document.fusion), class_="lead") if document.fusion else None
     return join(
-        tag("p", first, class_="lead"),
+        fused,
+        tag("p", first, class_=None if fused else "lead"),
         *(tag("p", text) for text in others),
         tag("div", table, class_="scroll", tabindex="0"),
         note_list(notes(document)),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["BASELINES", "DISTILL_TITLE", "PROTOCOL", "THOUGHTS_TITLE", "TITLE"]
+__all__ = ["BASELINES", "DISTILL_TITLE", "FUSE_TITLE", "PROTOCOL", "THOUGHTS_TITLE", "TITLE"]
 
 TITLE = "Routing report"
 THOUGHTS_TITLE = "Thought templates report"
 DISTILL_TITLE = "Distillation report"
+FUSE_TITLE = "Fusion report"
 
 PROTOCOL = (
     "Queries are split at random, by seed, into a train and a test side; a near-duplicate stays on "
