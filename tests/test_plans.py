@@ -58,17 +58,18 @@ def test_a_replay_is_priced_by_the_calls_that_it_makes(
     assert np.array_equal(done.quality, test.quality[:, columns][rows, done.answered])
 
 
-def test_stages_are_asked_whole_and_in_order(cascade: CascadePlan, test: OutcomeTable) -> None:
-    done = replay(cascade.at(12), test)
-    asked = np.stack([done.called[:, cascade.stage_of_ == s] for s in (0, 1)], axis=1)
-    assert (asked.all(axis=2) == asked.any(axis=2)).all()
-    assert not (done.called[:, 4] & ~asked[:, 1].all(axis=1)).any()
+def test_stages_are_asked_whole(cascade: CascadePlan, test: OutcomeTable) -> None:
+    done = replay(cascade.at(8), test)
+    for stage in range(3):
+        asked = done.called[:, cascade.stage_of_ == stage]
+        assert (asked.all(axis=1) == asked.any(axis=1)).all()
+    assert 0 < done.called[:, 4].mean() < 1
 
 
 def test_a_higher_price_spends_less(cascade: CascadePlan, test: OutcomeTable) -> None:
-    spent = [replay(cascade.at(step), test).cost_usd.mean() for step in (1, 12, 21)]
+    spent = [replay(cascade.at(step), test).cost_usd.mean() for step in (1, 8, 16)]
     assert spent[0] > spent[1] > spent[2]
-    assert np.isclose(spent[2], 2e-5)
+    assert spent[2] < 3e-5
 
 
 def test_a_budget_is_met_and_a_ceiling_holds_for_every_query(
@@ -78,12 +79,12 @@ def test_a_budget_is_met_and_a_ceiling_holds_for_every_query(
     assert replay(within, test).cost_usd.mean() <= 0.5e-3 * 1.1
     capped = cascade.under(Policy.parse("performance,max:0.0005"))
     assert replay(capped, test).cost_usd.max() < 1e-3
-    with pytest.raises(PolicyError, match=r"first stage costs .* over 'budget:0.001'"):
+    with pytest.raises(PolicyError, match=r"costs at least .* over 'budget:0.001'"):
         cascade.under(Policy.budget(0.001))
 
 
 def test_confidence_is_calibrated(cascade: CascadePlan, test: OutcomeTable) -> None:
-    done = replay(cascade.at(12), test)
+    done = replay(cascade.at(8), test)
     assert abs(done.confidence.mean() - done.quality.mean()) < 0.06
     sure = done.confidence > np.median(done.confidence)
     assert done.quality[sure].mean() > done.quality[~sure].mean()
@@ -137,3 +138,14 @@ def test_what_it_cannot_learn_from_is_refused(train: OutcomeTable) -> None:
         CascadePlan().fit(train.rows(np.arange(5)))
     with pytest.raises(TableError, match="unknown arm 'nobody'"):
         CascadePlan(stages=[["nobody"]]).fit(train)
+
+
+def test_the_search_finds_cheap_stages_that_keep_the_quality(
+    train: OutcomeTable, test: OutcomeTable
+) -> None:
+    plan = CascadePlan().fit(train)
+    assert "large" not in plan.stages_[0]
+    dear = test.arm_names.index("large")
+    runs = [replay(plan.at(step), test) for step in range(len(plan.price_))]
+    good = [r for r in runs if r.quality.mean() >= test.quality[:, dear].mean() - 0.02]
+    assert min(r.cost_usd.mean() for r in good) < 0.9 * test.cost_usd[:, dear].mean()

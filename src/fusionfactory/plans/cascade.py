@@ -1,4 +1,4 @@
-"""The cascade: stages of arms, cheap ones first, until going on is not worth its price."""
+"""The cascade: stages of arms, each asked where it is worth its price on what is known by then."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from fusionfactory.errors import ConfigError, PolicyError
 from fusionfactory.plans.base import Plan
-from fusionfactory.plans.confidence import Confidence, expected_calibration_error
+from fusionfactory.plans.calibration import expected_calibration_error
+from fusionfactory.plans.confidence import Confidence
 from fusionfactory.plans.search import find_stages
 from fusionfactory.plans.state import Advice, State
 from fusionfactory.plans.stopping import Stopping
@@ -28,15 +29,17 @@ if TYPE_CHECKING:
 
 __all__ = ["CascadePlan"]
 
-_PRICES = np.logspace(-2.5, 1.5, 21)
+_PRICES = np.logspace(-2.0, 1.0, 16)
+_MOST_STAGES = 6
 
 
 class CascadePlan(Plan):
-    """Stages of arms with an optimal stopping rule for every price of quality.
+    """Stages of arms, and for every price of quality a rule which to ask next or to stop.
 
     After each stage a `Confidence` says how likely the leading answer is right, and `Stopping`
-    whether the next stage is worth its price. All prices are learned in one fit; `under` and `at`
-    change the price without another.
+    which further stage, if any, is worth its price. Any stage may be the first, and stages may be
+    left out: an easy query ends after cheap arms, a hard one may go to a dear arm at once. All
+    prices are learned in one fit; `under` and `at` change the price without another.
 
     Args:
         encoder: See `Competence`.
@@ -47,7 +50,7 @@ class CascadePlan(Plan):
         penalty: See `Confidence`.
 
     Attributes:
-        stage_of_: (m,) the stage at which each arm is asked.
+        stage_of_: (m,) the stage to which each arm belongs, rising.
         price_: (p,) quality that a USD must buy, rising.
         spend_usd_: (p,) mean USD per training query at each price, out of fold.
         gain_: (p,) mean quality likewise.
@@ -57,7 +60,7 @@ class CascadePlan(Plan):
     name = "cascade"
 
     stage_of_: IntArray
-    confidences_: list[Confidence]
+    confidences_: list[Confidence | None]
     stopping_: Stopping
     price_: FloatArray
     spend_usd_: FloatArray
@@ -85,7 +88,7 @@ class CascadePlan(Plan):
         self.check_fitted()
         return [
             [self.arms_[c].name for c in np.nonzero(self.stage_of_ == stage)[0]]
-            for stage in range(len(self.confidences_))
+            for stage in range(self._count)
         ]
 
     def _fit(
@@ -96,7 +99,7 @@ class CascadePlan(Plan):
         folds: IntArray,
         policy: Policy | None,
     ) -> None:
-        stages = find_stages(table) if self.stages is None else self._given(table)
+        stages = self._given(table) if self.stages else find_stages(table, answers, outlook)
         self.stage_of_ = np.repeat(np.arange(len(stages)), [len(stage) for stage in stages])
         self._keep(table, np.concatenate([np.asarray(stage, dtype=int) for stage in stages]))
         self.normaliser_ = Normaliser().fit(table)
@@ -119,52 +122,60 @@ class CascadePlan(Plan):
             wrong = f"{twice!r} stands twice" if twice else "a stage is empty"
             msg = f"{wrong}: name at least one arm for every stage, each arm once"
             raise ConfigError(msg, field="stages")
+        if len(self.stages or []) > _MOST_STAGES:
+            msg = f"{len(self.stages or [])} stages are more than the {_MOST_STAGES} there may be"
+            raise ConfigError(msg, field="stages")
         table.select_arms(names)
         return [[table.arm_names.index(name) for name in stage] for stage in self.stages or []]
 
     def _learn(self, whole: State, table: OutcomeTable, folds: IntArray) -> None:
         """Confidences and stopping rules, each out of fold for what builds on it."""
-        quality = np.nan_to_num(table.quality[:, self.columns_])
+        quality = table.quality[:, self.columns_]
         cost = np.nan_to_num(table.cost_usd[:, self.columns_])
         rows = np.arange(len(table))
-        self.confidences_, features, reached, paid = [], [], [], []
-        for stage in range(int(self.stage_of_.max()) + 1):
-            state = self._after(whole, stage)
-            model = Confidence(penalty=self.penalty)
-            share = model.fit(state, table.quality[:, self.columns_], folds)
-            self.confidences_.append(model)
+        self.confidences_, features = [None], []
+        reached = np.zeros((1 << self._count, len(table)))
+        for mask in range(1 << self._count):
+            state = self._after(whole, mask)
             ballots = state.ballots()
+            share: FloatArray = np.zeros(0)
+            if mask:
+                model = Confidence(penalty=self.penalty)
+                share = model.fit(state, quality, folds)
+                self.confidences_.append(model)
             leaders = ballots.leaders(share)
-            features.append(self._features(state, leaders, stage))
-            reached.append(quality[rows, self._standing(state, leaders.ballot, ballots.votes)])
-            paid.append(cost[:, self.stage_of_ == stage].sum(axis=1))
-            error = expected_calibration_error(leaders.first, reached[-1])
-            self.metrics_[f"calibration_error_stage_{stage + 1}"] = error
+            features.append(self._features(state, leaders))
+            if mask:
+                answer = self._standing(state, leaders.ballot, ballots.votes)
+                reached[mask] = np.nan_to_num(quality[rows, answer])
+        self.metrics_["calibration_error"] = expected_calibration_error(leaders.first, reached[-1])
+        paid = np.stack([cost[:, self.stage_of_ == s].sum(axis=1) for s in range(self._count)])
         self.stopping_ = Stopping(seed=self.seed)
-        stop = self.stopping_.fit(
-            features[:-1], np.array(reached), np.array(paid), self.price_, folds
-        )
-        total = np.cumsum(paid, axis=0)
-        self.spend_usd_ = total[stop, rows].mean(axis=1)
-        self.gain_ = np.array(reached)[stop, rows].mean(axis=1)
+        found = self.stopping_.fit(features[:-1], reached, paid, self.price_, folds)
+        self.gain_, self.spend_usd_ = (values.mean(axis=1) for values in found)
 
-    def _after(self, whole: State, stage: int) -> State:
-        asked = np.broadcast_to(self.stage_of_ <= stage, whole.asked.shape)
+    @property
+    def _count(self) -> int:
+        return int(self.stage_of_[-1]) + 1
+
+    def _after(self, whole: State, mask: int) -> State:
+        asked = np.broadcast_to((mask >> self.stage_of_ & 1).astype(bool), whole.asked.shape)
         return State.fresh(whole.outlook).told(asked, whole.groups, whole.lengths)
 
-    def _features(self, state: State, leaders: Leaders, stage: int) -> FloatArray:
+    def _features(self, state: State, leaders: Leaders) -> FloatArray:
         """(n, d) what a decision to go on depends on."""
-        odds, cost = state.outlook.log_odds, np.nan_to_num(state.outlook.cost_usd)
-        later = self.stage_of_ > stage
-        upcoming = self.stage_of_ == stage + 1 if later.any() else self.stage_of_ == stage
-        columns = [
-            leaders.first,
-            leaders.second,
-            odds.mean(axis=1),
-            odds[:, upcoming].max(axis=1),
-            cost[:, upcoming].sum(axis=1),
-        ]
-        return np.hstack([np.stack(columns, axis=1), state.outlook.topics])
+        odds = state.outlook.log_odds
+        knows = [odds[:, self.stage_of_ == s].max(axis=1) for s in range(self._count)]
+        columns = [leaders.first, leaders.second, odds.mean(axis=1), *knows]
+        return np.hstack(
+            [np.stack(columns, axis=1), self._stage_costs(state), state.outlook.topics]
+        )
+
+    def _stage_costs(self, state: State) -> FloatArray:
+        """(n, k) expected USD of every stage."""
+        cost = np.nan_to_num(state.outlook.cost_usd)
+        stages = self.stage_of_[:, None] == np.arange(self._count)
+        return np.asarray(cost @ stages)
 
     # Running
 
@@ -175,30 +186,37 @@ class CascadePlan(Plan):
             NotFittedError: Before `fit`.
         """
         self.check_fitted()
-        unasked = np.where(state.asked, len(self.confidences_), self.stage_of_)
-        reached = unasked.min(axis=1) - 1
         call = np.zeros(state.asked.shape, bool)
-        call[reached < 0] = self.stage_of_ == 0
         answer, confidence = np.full(len(state), -1), np.zeros(len(state))
-        for stage in np.unique(reached[reached >= 0]):
-            rows = np.nonzero(reached == stage)[0]
+        masks = self._masks(state)
+        for mask in np.unique(masks).tolist():
+            rows = np.nonzero(masks == mask)[0]
             part = state.rows(rows)
             ballots = part.ballots()
-            leaders = ballots.leaders(self.confidences_[stage].predict(part, ballots))
+            model = self.confidences_[mask]
+            leaders = ballots.leaders(
+                np.zeros(0) if model is None else model.predict(part, ballots)
+            )
             confidence[rows] = leaders.first
             answer[rows] = self._standing(part, leaders.ballot, ballots.votes)
-            if stage + 1 < len(self.confidences_):
-                features = self._features(part, leaders, stage)
-                go = self.stopping_.goes_on(stage, features, self.step_)
-                go &= self._affordable(part, stage + 1)
-                call[rows] = go[:, None] & (self.stage_of_ == stage + 1)
+            stage = self.stopping_.next_stage(
+                mask, self._features(part, leaders), self.step_, self._affordable(part)
+            )
+            call[rows] = (stage[:, None] == self.stage_of_) & ~part.asked
         return Advice(call, answer, confidence)
 
-    def _affordable(self, state: State, stage: int) -> BoolArray:
+    def _masks(self, state: State) -> IntArray:
+        """(n,) masks of the stages whose arms were all asked."""
+        bits = [state.asked[:, self.stage_of_ == s].all(axis=1) << s for s in range(self._count)]
+        return np.asarray(np.sum(bits, axis=0))
+
+    def _affordable(self, state: State) -> BoolArray:
+        """(n, k) whether a stage would stay within the ceiling on a query's cost."""
+        cost = self._stage_costs(state)
         if self.ceiling_usd_ is None:
-            return np.ones(len(state), bool)
-        cost = np.nan_to_num(state.outlook.cost_usd)[:, self.stage_of_ <= stage]
-        return np.asarray(cost.sum(axis=1) <= self.ceiling_usd_)
+            return np.ones(cost.shape, bool)
+        spent = np.where(state.asked, np.nan_to_num(state.outlook.cost_usd), 0.0).sum(axis=1)
+        return np.asarray(spent[:, None] + cost <= self.ceiling_usd_)
 
     # Changing the price without another fit
 
@@ -207,7 +225,7 @@ class CascadePlan(Plan):
 
         Raises:
             NotFittedError: Before `fit`.
-            PolicyError: The budget is below what the first stage costs.
+            PolicyError: The budget is below what the cheapest rule spends.
         """
         self.check_fitted()
         other = self.at(self._step(policy))
@@ -234,7 +252,7 @@ class CascadePlan(Plan):
             within = np.nonzero(self.spend_usd_ <= policy.budget_usd)[0]
             if not within.size:
                 msg = (
-                    f"the plan's first stage costs {self.spend_usd_.min() * 1000:.4g} USD per "
+                    f"the plan costs at least {self.spend_usd_.min() * 1000:.4g} USD per "
                     f"1,000 queries, over {policy.name!r}"
                 )
                 raise PolicyError(msg)

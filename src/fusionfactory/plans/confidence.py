@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusionfactory.estimator import Estimator
+from fusionfactory.plans.calibration import Calibration
 
 if TYPE_CHECKING:
     from fusionfactory.plans.ballots import Ballots
@@ -14,12 +15,11 @@ if TYPE_CHECKING:
     from fusionfactory.plans.state import State
     from fusionfactory.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Confidence", "expected_calibration_error"]
+__all__ = ["Confidence", "solve_logit"]
 
 _STEEPEST = 30.0
 _ITERATIONS = 150
 _SMALLEST_SPREAD = 1e-6
-_BINS = 10
 
 
 class Confidence(Estimator):
@@ -27,16 +27,14 @@ class Confidence(Estimator):
 
     The utility of an answer is linear in who gave it, in what was expected of them on this query
     and on its topics, in how many they are and in the lengths of their responses; that of `none`
-    is 0. Probabilities of one query's answers thus sum to at most 1. They are calibrated by a
-    logistic regression of the leading answer's out-of-fold log-odds (Platt, 1999).
+    is 0. Probabilities are calibrated on the leading answers, out of fold: see `Calibration`.
 
     Args:
         penalty: Of the squared coefficients of standardised features.
     """
 
     coef_: FloatArray
-    slope_: float
-    shift_: float
+    calibration_: Calibration
 
     def __init__(self, *, penalty: float = 0.03) -> None:
         self.penalty = penalty
@@ -65,52 +63,15 @@ class Confidence(Estimator):
         for held in np.unique(folds):
             out = fold == held
             used = ~out if not out.all() else out
-            start = self._solve(scaled[used], ballots.query[used], right[used], start)
+            start = solve_logit(scaled[used], ballots.query[used], right[used], start, self.penalty)
             utility[out] = scaled[out] @ start
-        weights = self._solve(scaled, ballots.query, right, start)
+        weights = solve_logit(scaled, ballots.query, right, start, self.penalty)
         self.coef_ = weights / spread
         raw = _shares(utility, ballots)
-        self._calibrate(raw, right, ballots)
-        return self._calibrated(raw)
-
-    def _solve(
-        self, features: FloatArray, query: IntArray, right: BoolArray, start: FloatArray
-    ) -> FloatArray:
-        from scipy.optimize import minimize
-
-        _, query = np.unique(query, return_inverse=True)
-        n = int(query.max(initial=-1)) + 1
-        if not n:
-            return start
-        none = np.bincount(query, weights=right, minlength=n) == 0
-
-        def loss(weights: FloatArray) -> tuple[float, FloatArray]:
-            odds = np.exp(np.clip(features @ weights, -_STEEPEST, _STEEPEST))
-            total = 1.0 + np.bincount(query, weights=odds, minlength=n)
-            good = np.bincount(query, weights=odds * right, minlength=n) + none
-            slope = features.T @ (odds / total[query] - odds * right / good[query]) / n
-            value = float((np.log(total) - np.log(good)).mean())
-            ridge = 0.5 * self.penalty * float(weights @ weights)
-            return value + ridge, slope + self.penalty * weights
-
-        options = {"maxiter": _ITERATIONS, "ftol": 1e-7}
-        return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x)
-
-    def _calibrate(self, raw: FloatArray, right: BoolArray, ballots: Ballots) -> None:
-        from sklearn.linear_model import LogisticRegression
-
-        self.slope_, self.shift_ = 1.0, 0.0
         ballot = ballots.leaders(raw).ballot
         ballot = ballot[ballot >= 0]
-        target = right[ballot]
-        if target.any() and not target.all():
-            model = LogisticRegression(C=100.0).fit(_logit(raw[ballot])[:, None], target)
-            slope = float(model.coef_[0, 0])
-            if slope > 0:
-                self.slope_, self.shift_ = slope, float(model.intercept_[0])
-
-    def _calibrated(self, raw: FloatArray) -> FloatArray:
-        return np.asarray(1.0 / (1.0 + np.exp(-(self.slope_ * _logit(raw) + self.shift_))))
+        self.calibration_ = Calibration().fit(raw[ballot], right[ballot])
+        return self.calibration_.predict(raw)
 
     def predict(self, state: State, ballots: Ballots) -> FloatArray:
         """(c,) probabilities that the answers are right.
@@ -120,7 +81,7 @@ class Confidence(Estimator):
         """
         self.check_fitted()
         utility = _describe(state, ballots) @ self.coef_
-        return self._calibrated(_shares(utility, ballots))
+        return self.calibration_.predict(_shares(utility, ballots))
 
 
 def _describe(state: State, ballots: Ballots) -> FloatArray:
@@ -157,19 +118,34 @@ def _shares(utility: FloatArray, ballots: Ballots) -> FloatArray:
     return np.asarray(odds / (1.0 + ballots.total(odds))[ballots.query])
 
 
-def _logit(share: FloatArray) -> FloatArray:
-    share = np.clip(share, 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(share / (1 - share)))
-
-
-def expected_calibration_error(confidence: FloatArray, quality: FloatArray) -> float:
-    """Mean distance of confidence and quality over ten bins of equally many queries.
+def solve_logit(
+    features: FloatArray, query: IntArray, right: BoolArray, start: FloatArray, penalty: float
+) -> FloatArray:
+    """(d,) coefficients of a conditional logit in which `none is right` has utility 0.
 
     Args:
-        confidence: (n,) in [0, 1].
-        quality: (n,) what came out, in [0, 1]; NaN rows do not count.
+        features: (c, d) of the answers.
+        query: (c,) to which query each belongs.
+        right: (c,) which are right.
+        start: (d,) where the search begins.
+        penalty: Of the squared coefficients.
     """
-    known = ~np.isnan(quality)
-    order = np.argsort(confidence[known], kind="stable")
-    gap = (confidence[known] - quality[known])[order]
-    return float(sum(abs(part.sum()) for part in np.array_split(gap, _BINS)) / max(len(gap), 1))
+    from scipy.optimize import minimize
+
+    _, query = np.unique(query, return_inverse=True)
+    n = int(query.max(initial=-1)) + 1
+    if not n:
+        return start
+    none = np.bincount(query, weights=right, minlength=n) == 0
+
+    def loss(weights: FloatArray) -> tuple[float, FloatArray]:
+        odds = np.exp(np.clip(features @ weights, -_STEEPEST, _STEEPEST))
+        total = 1.0 + np.bincount(query, weights=odds, minlength=n)
+        good = np.bincount(query, weights=odds * right, minlength=n) + none
+        slope = features.T @ (odds / total[query] - odds * right / good[query]) / n
+        value = float((np.log(total) - np.log(good)).mean())
+        ridge = 0.5 * penalty * float(weights @ weights)
+        return value + ridge, slope + penalty * weights
+
+    options = {"maxiter": _ITERATIONS, "ftol": 1e-7}
+    return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x)
