@@ -2,9 +2,9 @@
 
 The maximum over noisy scores is too high: an arm that guesses right once looks as if it could be
 chosen for that (Smith and Winkler 2006, The optimizer's curse; for routing, The capability
-frontier, arXiv 2606.26836). With several samples an arm is chosen by some and measured by the others. With
-one, a latent class model (Lazarsfeld and Henry 1968) with beta-binomial shrinkage tells what arms
-do on queries of a kind from how a single answer fell out; what it does not explain counts as luck.
+frontier, arXiv 2606.26836). With several samples an arm is chosen by some and measured by the
+others. With one, a latent class model (Lazarsfeld and Henry 1968) with beta-binomial shrinkage
+tells what arms do on queries of a kind; what it does not explain counts as luck.
 """
 
 from __future__ import annotations

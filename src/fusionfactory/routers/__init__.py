@@ -39,6 +39,7 @@ ROUTERS = Registry(
         "task": "fusionfactory.routers.baselines:TaskRouter",
         "graph": "fusionfactory.routers.graph:GraphRouter",
         "bert": "fusionfactory.routers.bert:BertRouter",
+        "grown": "fusionfactory.onboarding:GrownRouter",
         "best_single": "fusionfactory.routers.baselines:BestSingleRouter",
         "cheapest": "fusionfactory.routers.baselines:CheapestRouter",
         "dearest": "fusionfactory.routers.baselines:DearestRouter",
