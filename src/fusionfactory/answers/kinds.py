@@ -21,6 +21,7 @@ EQUIVALENCES = Registry(
     {
         "multiple_choice": f"{_PACKAGE}.letters:Letters",
         "number": f"{_PACKAGE}.numbers:Numbers",
+        "math": f"{_PACKAGE}.expressions:Expressions",
         "exact_match": f"{_PACKAGE}.literals:Literals",
     },
 )
