@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from fusionfactory.errors import TaskError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.types import Query, Score
 
-__all__ = ["MultipleChoice", "chosen_letter", "option_letters"]
+__all__ = ["MultipleChoice", "chosen_letter", "option_letters", "stated_letters"]
 
 _LETTERS = "ABCDEFGHIJ"
 _MARKUP = " \t>#|*_-•"
@@ -130,6 +130,24 @@ def chosen_letter(question: str, response: str, offered: str = "") -> str | None
     return _chosen(plain, offered, asks_for_wrong=asks_for_wrong)
 
 
+def stated_letters(question: str, response: str) -> tuple[str, ...]:
+    """The options that a response states as its answer, in order and each once.
+
+    Empty where it states none, and where it only mentions one: read is what `chosen_letter` reads,
+    but not the letters that stand anywhere in the text.
+    """
+    offered = option_letters(question) or _LETTERS
+    plain = unicodedata.normalize("NFKC", response)
+    asks_for_wrong = _ASKS_FOR_WRONG.search(question) is not None
+    said = [*_stated(plain, asks_for_wrong=asks_for_wrong), *_marked(plain)]
+    others = (read(plain) for read in (_last_line, _listed, _headed, _first_line))
+    for letters in chain([said], others):
+        found = [letter for letter in letters if letter in offered]
+        if found:
+            return tuple(dict.fromkeys(found)) if found[-1] else ()
+    return ()
+
+
 def option_letters(text: str) -> str:
     """The letters of the options that a question lists, `ABCD`; empty if it lists none."""
     listed = set(_OPTION.findall(text))
@@ -188,6 +206,13 @@ def _last_line(response: str) -> Iterator[str]:
         match = _ALONE.match(answer.text)
         if match and match["bare"]:
             yield _letter(match)
+
+
+def _headed(response: str) -> Iterator[str]:
+    """The option that the last line starts with, `(C) Paris`."""
+    match = _ALONE.match(final_answer(response).text)
+    if match:
+        yield _letter(match)
 
 
 def _listed(response: str) -> Iterator[str]:
