@@ -21,17 +21,24 @@ __all__ = ["find_stages"]
 
 Stages: TypeAlias = tuple[tuple[int, ...], ...]
 
-_WORTH = 50.0
+_PRICES = (0.005, 0.02, 0.08)
+"""Quality that as much money as the best single arm costs must buy: dear and cheap plans."""
 _CANDIDATES = 14
-_MOST_STAGES = 4
+_MOST_STAGES = 5
 _MOST_ARMS = 10
 _MOVES = 14
-_LEAST_GAIN = 4e-4
+_LEAST_GAIN = 5e-4
+_CHEAP = 0.1
+_CHEAP_ARMS = 5
+_DEAR_ARMS = 4
 _FEWEST = 10
 
 
 def find_stages(table: OutcomeTable, answers: AnswerGroups, outlook: Outlook) -> list[list[int]]:
-    """Stages of columns, chosen by greedy moves from the best arm for its price.
+    """Stages of columns: a ladder, improved by greedy moves.
+
+    The ladder's first stage is the best of the arms that cost up to a tenth of the best single one;
+    the best two of the others follow one by one, the next two together.
 
     A move puts an arm into a stage or into one of its own anywhere, or drops one. A list of stages
     is worth the quality that it reaches, less the price of its calls, where each stage stops above
@@ -44,7 +51,7 @@ def find_stages(table: OutcomeTable, answers: AnswerGroups, outlook: Outlook) ->
         outlook: Out of fold.
     """
     bench = _Bench(table, answers, outlook)
-    stages: Stages = ((max(bench.candidates, key=lambda arm: bench.worth(((arm,),))),),)
+    stages = _ladder(table)
     worth = bench.worth(stages)
     for _ in range(_MOVES):
         found = max(_moves(stages, bench.candidates), key=bench.worth)
@@ -52,6 +59,16 @@ def find_stages(table: OutcomeTable, answers: AnswerGroups, outlook: Outlook) ->
             break
         stages, worth = found, bench.worth(found)
     return [list(stage) for stage in stages]
+
+
+def _ladder(table: OutcomeTable) -> Stages:
+    cost, quality = table.arm_cost_usd(), table.arm_quality()
+    ranked = [int(arm) for arm in np.argsort(-quality, kind="stable")]
+    most = _CHEAP * cost[table.best_single()]
+    cheap = [arm for arm in ranked if cost[arm] <= most][:_CHEAP_ARMS]
+    dear = [arm for arm in ranked if arm not in cheap and not cost[arm] <= most][:_DEAR_ARMS]
+    stages = (tuple(cheap), tuple(dear[:1]), tuple(dear[1:2]), tuple(dear[2:]))
+    return tuple(stage for stage in stages if stage)
 
 
 def _moves(stages: Stages, candidates: list[int]) -> Iterator[Stages]:
@@ -78,7 +95,7 @@ class _Bench:
         cost = table.arm_cost_usd()
         best = table.best_single()
         scale = float(cost[best]) if cost[best] > 0 else 1.0
-        self.cost = np.nan_to_num(table.cost_usd) / (scale * _WORTH)
+        self.cost = np.nan_to_num(table.cost_usd) / scale
         ballots = Ballots.of(answers.groups, np.ones_like(answers.groups, dtype=bool))
         right = ballots.supported(table.quality) > 0.5
         odds = ballots.votes * outlook.log_odds[ballots.query]
@@ -86,30 +103,31 @@ class _Bench:
         coef = solve_logit(features, ballots.query, right, np.zeros(features.shape[1]), 0.003)
         self.ballots, self.right = ballots, right
         self.weights = (ballots.votes * coef[:-1] + odds * coef[-1]).astype(np.float32)
-        value = np.nan_to_num(table.arm_quality()) - np.nan_to_num(self.cost.mean(axis=0))
+        value = np.nan_to_num(table.arm_quality()) - self.cost.mean(axis=0) * _PRICES[0]
         self.candidates = [int(arm) for arm in np.argsort(-value, kind="stable")[:_CANDIDATES]]
         self._scored: dict[frozenset[int], tuple[FloatArray, FloatArray]] = {}
         self._worth: dict[Stages, float] = {}
 
     def worth(self, stages: Stages) -> float:
-        """Mean quality less the price of the calls, in units of quality."""
+        """Mean quality less the price of the calls, in units of quality, at all prices together."""
         if stages not in self._worth:
-            self._worth[stages] = self._measure(stages)
+            measured = [self._measure(stages, price) for price in _PRICES]
+            self._worth[stages] = sum(measured) / len(measured)
         return self._worth[stages]
 
-    def _measure(self, stages: Stages) -> float:
+    def _measure(self, stages: Stages, price: float) -> float:
         asked = [frozenset(a for s in stages[: k + 1] for a in s) for k in range(len(stages))]
         _, value = self._score(asked[-1])
         for stage in range(len(stages) - 2, -1, -1):
             margin, reached = self._score(asked[stage])
-            onward = value - self.cost[:, stages[stage + 1]].sum(axis=1)
+            onward = value - price * self.cost[:, stages[stage + 1]].sum(axis=1)
             gain = np.cumsum((onward - reached)[np.argsort(margin, kind="stable")])
             going = int(gain.argmax()) + 1 if gain.max() > 0 else 0
             going = going if going >= _FEWEST else 0
             value = reached.copy()
             rows = np.argsort(margin, kind="stable")[:going]
             value[rows] = onward[rows]
-        return float((value - self.cost[:, stages[0]].sum(axis=1)).mean())
+        return float((value - price * self.cost[:, stages[0]].sum(axis=1)).mean())
 
     def _score(self, arms: frozenset[int]) -> tuple[FloatArray, FloatArray]:
         """(n,) margin of the leading answer when these arms are asked, (n,) whether it is right."""
