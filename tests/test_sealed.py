@@ -66,6 +66,7 @@ def test_every_file_is_checked(tmp_path: Path) -> None:
     [
         ("[1, 2]", "is no JSON object"),
         ("{", "cannot be read"),
+        ('{"schema_version": 2, "fusionfactory": "0.0"}', r"reads 3: make it again \(written"),
         ('{"schema_version": 4, "fusionfactory": "9.9"}', r"reads up to 3: .*\(written by 9\.9\)"),
         ('{"schema_version": 3}', "was changed after it was saved"),
         (None, "no saved thing here"),

@@ -112,9 +112,11 @@ class SealedState:
         manifest = self._read_manifest(path)
         version = manifest.get("schema_version")
         if version != self.schema_version:
+            is_older = isinstance(version, int) and version < self.schema_version
             msg = (
-                f"schema version {version!r}, this version of fusionfactory reads up to "
-                f"{self.schema_version}: upgrade fusionfactory (written by "
+                f"schema version {version!r}, this version of fusionfactory reads "
+                f"{'' if is_older else 'up to '}{self.schema_version}: "
+                f"{'make it again' if is_older else 'upgrade fusionfactory'} (written by "
                 f"{manifest.get('fusionfactory')})"
             )
             raise self.error(msg, file=path, field="schema_version")

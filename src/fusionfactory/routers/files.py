@@ -15,7 +15,9 @@ from fusionfactory.sealed import STAGING, SealedState
 
 __all__ = ["SCHEMA_VERSION", "check_directory", "load_router", "save_router"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: stack and trees know how far their estimates may be off."""
+
 _FILES = SealedState("router", SCHEMA_VERSION, RouterFileError)
 
 
