@@ -22,7 +22,10 @@ EQUIVALENCES = Registry(
         "multiple_choice": f"{_PACKAGE}.letters:Letters",
         "number": f"{_PACKAGE}.numbers:Numbers",
         "math": f"{_PACKAGE}.expressions:Expressions",
+        "code": f"{_PACKAGE}.programs:Programs",
         "exact_match": f"{_PACKAGE}.literals:Literals",
+        "contains": f"{_PACKAGE}.phrases:Phrases",
+        "token_f1": f"{_PACKAGE}.phrases:Phrases",
     },
 )
 
