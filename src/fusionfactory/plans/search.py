@@ -24,7 +24,7 @@ Stages: TypeAlias = tuple[tuple[int, ...], ...]
 _PRICES = (0.005, 0.02, 0.08)
 """Quality that as much money as the best single arm costs must buy: dear and cheap plans."""
 _CANDIDATES = 14
-_MOST_STAGES = 5
+_MOST_STAGES = 4
 _MOST_ARMS = 10
 _MOVES = 14
 _LEAST_GAIN = 5e-4
