@@ -171,6 +171,7 @@ def test_what_needs_a_state_is_refused_and_says_so(served: Served, stub: StubUps
         ({"input": [{"role": "user", "content": 7}]}, "input[0].content"),
         ({"input": [{"role": "user", "content": [{"type": "x"}]}]}, "input[0].content[0]"),
         ({"input": [{"type": "function_call", "name": "x"}]}, "input[0]"),
+        ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id"),
         ({"input": "x", "tools": [{"type": "web_search"}]}, "tools[0]"),
         ({"input": "x", "tools": [{"type": "function"}]}, "name"),
         ({"input": "x", "tool_choice": {"type": "mcp"}}, "tool_choice"),
