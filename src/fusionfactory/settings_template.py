@@ -27,6 +27,11 @@ store = "runs.db"
 # endpoint = "openai"
 # strategies = ["direct", "think"]
 # params = { temperature = 0.0, max_tokens = 1024 }
+# For the gateway: what it can beyond plain text, of tools, images, json, logprobs and n [all]; its
+# longest prompt and answer together [any]; whether it serves embeddings instead of chats.
+# can = ["tools", "json"]
+# window_tokens = 128000
+# embeds = false
 
 # A model in a GGUF file runs in this process (extra `local`).
 # [[models]]
