@@ -190,6 +190,7 @@ def test_damaged_lines_are_set_aside(store: Store, tmp_path: Path) -> None:
         b'{"kind": "gossip"}\n',
         said("a", score=1.5),
         said("a", thumbs="sideways"),
+        b'{"id": "\\u0000", "messages": ' + b"[" * 1000 + b"]" * 1000 + b"}\n",
     ]
     good = [line(a_record(id=f"g{number}", text="nul \0 here")) for number in range(len(bad))]
     put_lines(folder, *itertools.chain(*zip(good, bad, strict=True))).close()

@@ -246,7 +246,7 @@ class Ingester:
 def _entry(line: bytes) -> Entry | None:
     try:
         return read_line(line)
-    except (ValueError, TypeError, KeyError):  # whatever a damaged line may be
+    except (ValueError, TypeError, KeyError, RecursionError):  # whatever a damaged line may be
         return None
 
 
