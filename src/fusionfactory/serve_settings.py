@@ -160,7 +160,9 @@ class AlarmSettings(_Section):
 
 
 class CacheSettings(_Section):
-    """Exact-match cache of answers; off unless `entries` is set.
+    """Exact-match cache of answers at temperature 0 and of embeddings, for each client on its own.
+
+    Off unless `entries` is set.
 
     Attributes:
         entries: Answers kept per worker.
