@@ -63,8 +63,8 @@ def held_out(logged: Logged, share: float, split: Split = "query", seed: int = 0
     """
     if not len(logged):
         msg = (
-            "0 decisions of a router are logged with their texts: take a longer time, or let a first "
-            "router, of `fusionfactory fit` on collected outcomes, decide and explore"
+            "0 decisions of a router are logged with their texts: take a longer time, or let a "
+            "first router, of `fusionfactory fit` on collected outcomes, decide and explore"
         )
         raise TableError(msg)
     if split == "time":
