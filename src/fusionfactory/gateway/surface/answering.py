@@ -31,6 +31,9 @@ _LEFT = 499
 _RECORDED = ("chat", "completions")
 """The streams that make whole answers, too; responses are streamed otherwise."""
 
+_GRACE_S = 1.0
+"""What a client gets beyond the deadline to be told that the endpoint has missed it."""
+
 
 async def answer(exchange: Exchange, read: Reader) -> None:
     """Answers a request, and keeps a record of it.
@@ -203,6 +206,18 @@ class _Answering:
         await self._exchange.reply(document)
 
     async def _stream(self, answer: Answer, key: str | None) -> None:
+        """Passes a stream on, to a client that takes it: one that does not holds up others."""
+        deadline_s = self._gateway.settings.upstream.deadline_s
+        left_s = max(deadline_s - self._exchange.elapsed_s, 0.0)
+        try:
+            async with asyncio.timeout(left_s + _GRACE_S):
+                await self._relay(answer, key)
+        except TimeoutError:
+            self._exchange.gone = True
+            self._note(_LEFT, f"the client did not take the answer within {deadline_s:g} s")
+            await self._finish()
+
+    async def _relay(self, answer: Answer, key: str | None) -> None:
         record = self._record
         record.status = 200
         rendering = self._request.form.stream(answer.target.name)
