@@ -178,6 +178,8 @@ def test_what_needs_a_state_is_refused_and_says_so(served: Served, stub: StubUps
         ({"input": "x", "tool_choice": {"type": "function", "name": ""}}, "name"),
         ({"input": "x", "text": {"format": {"type": "grammar"}}}, "text.format"),
         ({"input": "x", "max_output_tokens": "9"}, "max_output_tokens"),
+        ({"input": "x", "max_output_tokens": 1e29}, "max_output_tokens"),
+        ({"input": [{"type": {}, "role": "user", "content": "x"}]}, "input[0]"),
     ],
 )
 def test_what_cannot_be_a_chat_is_refused_with_its_place(

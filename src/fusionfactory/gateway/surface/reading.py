@@ -26,6 +26,9 @@ _TOKENS_OF_A_PICTURE = 765
 _FILES = {"image_url": "url", "input_audio": "data", "file": "file_data"}
 """Type of a content part to the field, within the field of the type's name, that holds a file."""
 
+_LARGEST = 2**53
+"""Larger whole numbers are not the same everywhere, and some cannot be sent on."""
+
 _SESSION_BYTES = 16
 _NAMES = {
     str: "a text",
@@ -55,8 +58,9 @@ def expected(body: Mapping[str, Any], name: str, kind: type, *, needed: bool = F
         return None
     if kind is int and type(value) is float and value.is_integer():
         # JSON does not tell 2.0 from 2.
-        return int(value)
-    if type(value) is not kind or (needed and not value):
+        value = int(value)
+    is_huge = type(value) is int and abs(value) > _LARGEST
+    if type(value) is not kind or is_huge or (needed and not value):
         state = "is missing" if name not in body else f"cannot be {_shown(value)}"
         msg = f"{name!r} {state}: expected {_NAMES[kind]}" + (", not empty" if needed else "")
         raise Refusal(400, msg, code="invalid_value", param=name)

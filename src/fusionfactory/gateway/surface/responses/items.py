@@ -43,7 +43,9 @@ def to_messages(given: object, instructions: str | None) -> list[dict[str, Any]]
 def _add(messages: list[dict[str, Any]], item: object, place: str) -> None:
     if not isinstance(item, dict):
         raise _unusable(at=place, wrong=f"is {type(item).__name__}", expected="an object")
-    kind = item.get("type") or ("message" if "role" in item else None)
+    kind = item.get("type")
+    if kind is None and "role" in item:
+        kind = "message"
     if kind == "message":
         messages.append(_message(item, place))
     elif kind == "function_call":
