@@ -288,6 +288,18 @@ def test_a_store_that_cannot_be_written_loses_nothing(
     assert not list(folder.iterdir())
 
 
+def test_the_last_feedback_counts_whichever_worker_took_it(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    put(store, folder, a_record(id="one"))
+    put_lines(folder, said("one", at=7.0, score=0.75)).close()
+    ingest(store, folder)
+    put_lines(folder, said("one", at=6.0, score=0.25)).close()
+    found = ingest(store, folder).decision("one")
+    assert found is not None
+    assert found["quality"] == 0.75
+    assert [item["at"] for item in found["feedback"]] == [6.0, 7.0]
+
+
 def test_feedback_becomes_the_score_of_the_answer(store: Store, tmp_path: Path) -> None:
     folder = tmp_path / "journal"
     lines = [

@@ -260,6 +260,18 @@ def a_secret_record() -> Record:
     )
 
 
+def test_a_segment_that_somebody_deleted_takes_no_further_record(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+
+    async def use(journal: Journal) -> None:
+        await journal.write(a_record(id="first"))
+        shutil.rmtree(folder)
+        assert await journal.write(a_record(id="second"))
+
+    with_journal(folder, LogSettings(), use)
+    assert [line["id"] for line in lines_of(folder)] == ["second"]
+
+
 def test_redaction_comes_before_the_disk(tmp_path: Path) -> None:
     named = a_record(asked="auto:secret-5", messages=[{"role": "user", "secret-6": 1}])
     asyncio.run(write(tmp_path, a_secret_record(), named, settings=SECRETS))
