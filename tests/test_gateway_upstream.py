@@ -264,6 +264,17 @@ def test_the_endpoint_knows_best_what_to_try_again(
     run(body())
 
 
+def test_nobody_is_kept_waiting_for_a_long_pause() -> None:
+    async def body() -> None:
+        with stub_upstream(small=Knobs(fault="429", headers={"retry-after": "7200"})) as stub:
+            async with calls_to(stub, "small") as calls, asyncio.timeout(10.0):
+                with pytest.raises(Refusal, match="stub answered 429") as refused:
+                    await calls.open("small", deadline=600.0)
+            assert refused.value.headers == {"retry-after": "7200"}
+
+    run(body())
+
+
 def test_an_endpoint_that_wants_a_pause_is_left_alone_and_the_wait_is_passed_on() -> None:
     async def body() -> None:
         slow = Knobs(fault="429", headers={"retry-after": "7"})

@@ -176,6 +176,8 @@ connect_s = 5.0
 first_byte_s = 60.0
 idle_s = 60.0
 deadline_s = 600.0
+# Longest pause, asked for by an endpoint, for which a client is kept waiting.
+pause_s = 30.0
 # Calls at most before the first byte, of all arms together.
 attempts = 4
 # Failures in a row after which an endpoint's model is left alone, and for how many seconds.

@@ -75,7 +75,8 @@ class Fallback:
                 # One probe is waited for; where it fails, so would whatever follows.
                 patience = patience or loop.time() + _PATIENCE * self._settings.breaker_open_s
                 limit = min(limit, patience)
-            if self._left <= 0 or not self._lanes or loop.time() + pause_s > limit:
+            is_long = pause_s > self._settings.pause_s or loop.time() + pause_s > limit
+            if self._left <= 0 or not self._lanes or is_long:
                 raise self._failure()
             await asyncio.sleep(pause_s)
             rounds += 1
