@@ -222,8 +222,8 @@ calibration = 0.1
 psi = 0.25
 
 [serve.cache]
-# Answers kept per worker [0: none], and how long. One is given again where a client's request is the
-# same but for what cannot change it, and its temperature is 0; embeddings always.
+# Answers kept per worker [0: none], and how long. One is given again where a client's request is
+# the same but for what cannot change it, and its temperature is 0; embeddings always.
 entries = 0
 ttl_s = 300.0
 """
