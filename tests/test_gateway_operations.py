@@ -71,8 +71,10 @@ def test_figures_of_a_request() -> None:
     metrics.observe(
         record(arm=None, status=502, cost_usd=None, attempts=[Attempt("small", 0.1, 500, "x")] * 2)
     )
+    metrics.turn_away(429)
     text = metrics.render().decode()
     for line in (
+        'fusionfactory_turned_away_total{status="429"} 1.0',
         'fusionfactory_requests_total{api="chat",arm="small",status="200"} 2.0',
         'fusionfactory_requests_total{api="chat",arm="none",status="502"} 1.0',
         'fusionfactory_decisions_total{arm="small",why="best"} 3.0',

@@ -59,6 +59,10 @@ class Reports:
         self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
         self._thread.start()
 
+    def turn_away(self, status: int) -> None:
+        """Counts a request that was not let in."""
+        self.metrics.turn_away(status)
+
     def observe(self, record: Record) -> None:
         """Takes in a request that is over."""
         self.metrics.observe(record)

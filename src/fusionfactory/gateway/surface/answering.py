@@ -45,6 +45,15 @@ async def answer(exchange: Exchange, read: Reader) -> None:
     Raises:
         Refusal: It gets no answer.
     """
+    try:
+        request, client = await _let_in(exchange, read)
+    except Refusal as refusal:
+        exchange.gateway.metrics.turn_away(refusal.status)
+        raise
+    await _Answering(exchange, request, client).run()
+
+
+async def _let_in(exchange: Exchange, read: Reader) -> tuple[Request, Client]:
     gateway = exchange.gateway
     client = gateway.access.authorise(exchange.headers)
     gateway.journal.check()
@@ -52,7 +61,7 @@ async def answer(exchange: Exchange, read: Reader) -> None:
     request = read(exchange, body, size, client)
     for name, value in gateway.access.admit(client, request.ask.input_tokens).items():
         exchange.notes.append((name.encode(), value.encode()))
-    await _Answering(exchange, request, client).run()
+    return request, client
 
 
 class _Answering:

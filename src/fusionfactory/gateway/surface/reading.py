@@ -30,6 +30,7 @@ _LARGEST = 2**53
 """Larger whole numbers are not the same everywhere, and some cannot be sent on."""
 
 _SESSION_BYTES = 16
+_OWN_FIELDS = ("policy", "session")
 _NAMES = {
     str: "a text",
     int: "a whole number",
@@ -71,10 +72,14 @@ def read_own_fields(exchange: Exchange, body: dict[str, Any], client: Client) ->
     """Takes `fusionfactory` out of the body, for no endpoint knows it.
 
     Raises:
-        Refusal: There is no such policy, or a field is of the wrong kind (400).
+        Refusal: There is no such policy or field, or one is of the wrong kind (400).
     """
     own = expected(body, "fusionfactory", dict) or {}
     body.pop("fusionfactory", None)
+    unknown = next((name for name in own if name not in _OWN_FIELDS), None)
+    if unknown is not None:
+        msg = f"'fusionfactory' has no field {unknown[:100]!r}: expected {' or '.join(_OWN_FIELDS)}"
+        raise Refusal(400, msg, code="unknown_parameter", param="fusionfactory")
     read = exchange.gateway.policies.read
     told = exchange.headers.get("x-fusionfactory-policy"), expected(own, "policy", str)
     policies = [read(policy, "policy") for policy in told if policy]

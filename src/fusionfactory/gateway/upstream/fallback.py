@@ -36,8 +36,8 @@ class Fallback:
     """Asks arm after arm until one answers, then all over again after a pause, within limits.
 
     An arm that must not be asked now, for it failed too often or wants a pause, is passed over.
-    What is wrong with the request itself is wrong for every arm: the second endpoint that says so
-    ends it, for the first may have meant its own model.
+    An arm that takes the request to be at fault may mean its own model alone: it is not asked
+    again, and the others are.
 
     Args:
         lanes: The ways to the arms, the best first.
@@ -59,7 +59,8 @@ class Fallback:
         """The first answer.
 
         Raises:
-            Failure: There is none: the last one of an endpoint, where any was asked.
+            Failure: There is none: the first one that blames the request, or else the last one of
+                an endpoint, where any was asked.
             Refusal: A prompt cannot be made.
         """
         loop = asyncio.get_running_loop()
@@ -97,9 +98,7 @@ class Fallback:
                 if not failure.elsewhere:
                     raise
                 if failure.blames_request:
-                    if self._blame is not None:
-                        raise self._blame from None
-                    self._blame = failure
+                    self._blame = self._blame or failure
         return None
 
     def _second(self, queue: deque[Lane]) -> Coroutine[Any, Any, Answer] | None:
@@ -200,6 +199,6 @@ class Fallback:
         return max(min(lane.wait_s for lane in self._lanes), backoff_s)
 
     def _failure(self) -> Failure:
-        failure = self._last or self._passed_over
+        failure = self._blame or self._last or self._passed_over
         assert failure is not None  # noqa: S101  a round without an answer leaves one
         return failure
