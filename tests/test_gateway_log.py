@@ -262,8 +262,12 @@ def test_two_ingesters_share_the_work(store: Store, tmp_path: Path) -> None:
     assert (first.step(), second.step()) == (5, 0)
     segment.append([line(a_record(id="b"))])
     assert first._offset(segment.path.name) == second._offset(segment.path.name)
-    assert (second.step(), first.step(), first.step()) == (1, 0, 0)
-    assert Traffic(store).summary(0)["requests"] == store.count() == 6
+    assert second.step() == 1
+    segment.append([line(a_record(id="c"))])
+    # What it reads begins at an old place: it must not think that all is in the store.
+    while first.step():
+        pass
+    assert Traffic(store).summary(0)["requests"] == store.count() == 7
     segment.close()
 
 

@@ -111,6 +111,8 @@ class Ingester:
                 lines += self._advance(path)
             except _MovedError:
                 self._offsets.pop(path.name, None)
+                # What was read there may hold lines that the other one has not seen.
+                lines += 1
         return lines
 
     def _advance(self, path: Path) -> int:
