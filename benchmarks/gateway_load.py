@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,8 @@ class Load:
         warm_s: Seconds before that, which do not count.
         stream: Whether answers are streamed.
         key: Bearer key.
-        rate: Requests per second over all connections; None for as many as are answered.
+        rate: Requests per second over all connections, at random times; None for as many as are
+            answered.
         texts: How many different questions there are; 0 for a new one every time.
         model: Asked for.
     """
@@ -101,7 +103,7 @@ def _bodies(load: Load) -> Iterator[bytes]:
     while True:
         number += 1
         asked = number % load.texts if load.texts else f"{number} {time.monotonic_ns()}"
-        text = f"Question {asked}: what is {number % 97} plus {number % 89}, and why is it so?"
+        text = f"Question {asked}: what is the sum of its digits, and why is it so?"
         fields: dict[str, Any] = {
             "model": load.model,
             "messages": [
@@ -127,6 +129,7 @@ class _Caller(asyncio.Protocol):
         self, body: Callable[[], bytes], end: float, gap: float | None, start: float
     ) -> None:
         self.body, self.end, self.gap, self.next_at = body, end, gap, start
+        self.rng = random.Random(f"{start}")  # noqa: S311  no secret
         self.loop = asyncio.get_running_loop()
         self.done: asyncio.Future[None] = self.loop.create_future()
         self.taken: list[tuple[float, float, float]] = []
@@ -168,7 +171,8 @@ class _Caller(asyncio.Protocol):
         if self.gap is None:
             self.ask()
             return
-        self.next_at = max(self.next_at + self.gap, self.loop.time())
+        pause = self.gap * self.rng.uniform(0.5, 1.5)
+        self.next_at = max(self.next_at + pause, self.loop.time())
         self.loop.call_at(self.next_at, self.ask)
 
     def connection_lost(self, _error: Exception | None) -> None:

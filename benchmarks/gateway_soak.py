@@ -203,7 +203,8 @@ async def load(url: str, seen: Seen, clients: int, seconds: float, supervisor: i
 def ledgers(folder: Path, seen: Seen) -> dict[str, float]:
     """Costs of the endpoints' answers that were sent whole, and of the others, in USD.
 
-    Every answer that a client has must stand there, with the same words.
+    Every answer that a client has must stand there, with the same words; one that lacks nothing but
+    its `[DONE]` is whole, too.
     """
     whole = broken = 0.0
     unknown = dict(seen.said)
@@ -211,14 +212,16 @@ def ledgers(folder: Path, seen: Seen) -> dict[str, float]:
         chaos = Chaos(seed=seed)
         for line in (folder / f"{name}.jsonl").read_text().splitlines():
             entry = json.loads(line)
-            if not entry["complete"]:
+            if entry["complete"]:
+                whole += entry["cost_usd"]
+            else:
                 broken += entry["cost_usd"]
-                continue
-            whole += entry["cost_usd"]
             text = chaos.answer(entry["key"], "")["choices"][0]["message"]["content"]
-            if unknown.get(entry["key"][:24]) in {"" if entry["behaviour"] == "empty" else text}:
+            if unknown.get(entry["key"][:24]) in {text, ""}:
                 del unknown[entry["key"][:24]]
     for id_, text in unknown.items():
+        # It was counted as good before.
+        seen.answers["whole"] -= 1
         seen.fault("wrong", (id_, text))
     return {"whole_usd": whole, "broken_usd": broken}
 

@@ -151,6 +151,12 @@ class PlainAnswer:
 
 
 class _Counted:
+    def __init__(self) -> None:
+        self.turned_away: list[int] = []
+
+    def turn_away(self, status: int) -> None:
+        self.turned_away.append(status)
+
     def observe(self, record: Record) -> None:
         assert record.latency_s is not None
 

@@ -43,6 +43,7 @@ silence, an error event, no JSON, an end without `[DONE]`, no end at all. `cut` 
 too; the rest of these leaves them whole."""
 
 _PROMPT_PRICE, _ANSWER_PRICE = 1.0, 2.0
+_MOST_CHOICES, _MOST_DIMENSIONS = 128, 4096
 _REFUSALS = {"quota": (429, "insufficient_quota"), "echo": (400, "stub")}
 _PAID = {"cut", "stall", "late_error", "late_malformed", "unended", "endless"}
 
@@ -187,6 +188,8 @@ class StubUpstream:
             try:
                 await asyncio.sleep(knobs.latency_s)
                 response: web.StreamResponse
+                if _asks_too_much(body):
+                    served.fault = "400"
                 if served.fault is not None and served.fault not in _PAID:
                     response = await _fail(request, served, knobs)
                 else:
@@ -231,6 +234,15 @@ class StubUpstream:
         usage = {"prompt_tokens": served.input_tokens, "total_tokens": served.input_tokens}
         listed = {"object": "list", "data": data, "model": served.model, "usage": usage}
         return await _whole(request, served, knobs, listed)
+
+
+def _asks_too_much(body: dict[str, Any]) -> bool:
+    """Whether an answer would be larger than any endpoint gives, as generated requests may ask."""
+    limits = {"n": _MOST_CHOICES, "dimensions": _MOST_DIMENSIONS}
+    return any(
+        isinstance(body.get(name), int | float) and not 0 < body[name] <= most
+        for name, most in limits.items()
+    )
 
 
 async def _whole(

@@ -125,6 +125,7 @@ def test_the_command_line_reports_a_wrong_file(
 EXAMPLE_SETTINGS = (
     "name", "base_url", "api_key_env", "concurrency", "requests_per_minute", "endpoint",
     "strategies", "params", "gguf", "source", "test_source", "path", "metric", "instruction",
+    "can", "window_tokens", "embeds",
 )  # fmt: skip
 
 
@@ -246,6 +247,8 @@ def test_the_examples_of_the_template_are_settings() -> None:
     config = Config.model_validate(tomllib.loads("\n".join(code)))
     assert [endpoint.name for endpoint in config.endpoints] == ["openai"]
     assert [model.name for model in config.models] == ["gpt-4o-mini", "smollm2"]
+    first = config.models[0]
+    assert (first.can, first.window_tokens, first.embeds) == (("tools", "json"), 128_000, False)
     assert [task.name for task in config.tasks] == ["gsm8k", "support"]
 
 

@@ -63,6 +63,13 @@ def test_settings_in_the_documentation_are_settings() -> None:
         assert Config.model_validate(tomllib.loads(block)).models
 
 
+def test_the_router_of_the_gateways_walk_through_knows_its_local_models() -> None:
+    page = ROOT / "docs" / "gateway.md"
+    (block,) = (block for block in blocks(page, "toml") if "gguf" in block)
+    models = Config.model_validate(tomllib.loads(block)).models
+    assert {model.name for model in models} <= {arm.name for arm in bundled_log().arms}
+
+
 def test_commands_in_the_documentation_exist() -> None:
     """Every `fusionfactory VERB [VERB] --flag` of a shell block is a verb with that flag."""
     lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.splitlines()]

@@ -146,6 +146,19 @@ def test_a_damaged_file_of_keys_changes_nothing_while_the_gateway_runs(
         Access(NEEDED, tmp_path)
 
 
+def test_a_file_of_keys_that_cannot_be_read_changes_nothing_either(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = KeyFile(tmp_path)
+    _, token = file.add("alice")
+    access = Access(NEEDED, tmp_path, clock=clock)
+    file.path.unlink()
+    file.path.mkdir()  # as unreadable as a file of another user, to root as well
+    clock.now += 1
+    assert access.authorise(bearer(token)).key == "alice"
+    assert re.search(r"keys\.json: cannot be read: Is a directory", caplog.text)
+
+
 def test_a_file_of_keys_that_is_gone_lets_nobody_in(tmp_path: Path, clock: Clock) -> None:
     file = KeyFile(tmp_path)
     _, token = file.add("alice")

@@ -154,6 +154,19 @@ def test_tabs_by_arrow_keys(site: Site) -> None:
     page.locator("#overview").wait_for()
 
 
+def test_the_figures_at_a_chart_are_not_cut_off(site: Site) -> None:
+    page = site.open()
+    found = page.evaluate("""async () => {
+      const { Chart } = await import("/dashboard/charts.js");
+      const line = { name: "a", colour: "s0", of: (point) => point.value };
+      const chart = new Chart({ title: "", lines: [line], text: () => "500 ms" });
+      document.querySelector("#overview .charts").append(chart.node);
+      chart.update([{ at: 1, value: 1 }, { at: 2, value: 2 }]);
+      return [...chart.node.querySelectorAll("text")].map((text) => text.getBBox().x);
+    }""")
+    assert min(found) >= 0
+
+
 def test_a_chart_tells_its_figures_by_keyboard(site: Site) -> None:
     page = site.open()
     page.locator(".place.lead").get_by_text(re.compile(r"\d+ requests")).wait_for()

@@ -219,7 +219,7 @@ def test_the_list_says_who_decides_and_who_watches(gateway: Path, table: Outcome
         (("promote", "v9"), "no version 'v9'"),
         (("promote", "--state", "nowhere"), "there is no version yet"),
         (("learn", "--router", "knn-paper"), "can only decide by one policy"),
-        (("learn", "--days", "1"), "0 decisions of a router are logged"),
+        (("learn", "--days", "1"), "let a first router, of `fusionfactory fit` on collected"),
         (("learn", "--policy", "cheapish"), "unknown policy 'cheapish'"),
     ],
 )

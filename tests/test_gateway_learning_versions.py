@@ -133,6 +133,9 @@ def test_a_damaged_list_is_named(tmp_path: Path) -> None:
     (tmp_path / "versions.json").write_text('{"promoted": 7}')
     with pytest.raises(RouterFileError, match=r"versions\.json.*promoted"):
         _ = Versions(tmp_path).current
+    (tmp_path / "versions.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(RouterFileError, match=r"versions\.json: cannot be read: .*utf-8"):
+        _ = Versions(tmp_path).current
     (tmp_path / "versions.json").write_text('{"schema_version": 9}')
     with pytest.raises(RouterFileError, match="schema version 9"):
         Versions(tmp_path).list()

@@ -260,11 +260,24 @@ def a_secret_record() -> Record:
     )
 
 
+def test_a_segment_that_somebody_deleted_takes_no_further_record(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+
+    async def use(journal: Journal) -> None:
+        await journal.write(a_record(id="first"))
+        shutil.rmtree(folder)
+        assert await journal.write(a_record(id="second"))
+
+    with_journal(folder, LogSettings(), use)
+    assert [line["id"] for line in lines_of(folder)] == ["second"]
+
+
 def test_redaction_comes_before_the_disk(tmp_path: Path) -> None:
-    asyncio.run(write(tmp_path, a_secret_record(), settings=SECRETS))
+    named = a_record(asked="auto:secret-5", messages=[{"role": "user", "secret-6": 1}])
+    asyncio.run(write(tmp_path, a_secret_record(), named, settings=SECRETS))
     (path,) = tmp_path.glob("*.jsonl")
     assert b"ecret-" not in path.read_bytes().lower()
-    (line,) = lines_of(tmp_path)
+    line, _ = lines_of(tmp_path)
     assert line["text"] == "my [redacted] and [redacted]"
     assert line["messages"] == [
         {"role": "user", "content": [{"type": "text", "text": "[redacted]"}]}

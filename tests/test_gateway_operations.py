@@ -10,14 +10,15 @@ import queue
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fusionfactory.config import Config
 from fusionfactory.errors import ConfigError, GatewayError, MissingExtraError, StoreError
+from fusionfactory.gateway.build import Built
 from fusionfactory.gateway.fleet import Fleet
-from fusionfactory.gateway.gateway import Gateway
 from fusionfactory.gateway.log.record import Attempt, Record
 from fusionfactory.gateway.operations.child import Child
 from fusionfactory.gateway.operations.duty import Duty, Present
@@ -30,11 +31,11 @@ from fusionfactory.gateway.operations.source import Source
 from fusionfactory.gateway.operations.spans import Spans, exported_spans
 from fusionfactory.gateway.operations.turnstile import Turnstile
 from fusionfactory.gateway.refusal import Refusal
+from fusionfactory.serve_settings import LogSettings
 from fusionfactory.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from starlette.types import Message, Receive, Scope, Send
 
@@ -70,8 +71,10 @@ def test_figures_of_a_request() -> None:
     metrics.observe(
         record(arm=None, status=502, cost_usd=None, attempts=[Attempt("small", 0.1, 500, "x")] * 2)
     )
+    metrics.turn_away(429)
     text = metrics.render().decode()
     for line in (
+        'fusionfactory_turned_away_total{status="429"} 1.0',
         'fusionfactory_requests_total{api="chat",arm="small",status="200"} 2.0',
         'fusionfactory_requests_total{api="chat",arm="none",status="502"} 1.0',
         'fusionfactory_decisions_total{arm="small",why="best"} 3.0',
@@ -297,6 +300,34 @@ def test_what_is_given_counts_before_the_file(tmp_path: Path) -> None:
     assert source.stamp() is None
 
 
+def test_what_counts_from_the_next_start_stays_as_it_was_at_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "f.toml"
+    models = (
+        '[[endpoints]]\nname = "here"\nbase_url = "http://127.0.0.1:1/v1"\n'
+        '[[models]]\nname = "small"\nendpoint = "here"\n'
+    )
+    file.write_text(models + "[serve]\nworkers = 2\n")
+    source = Source(file)
+    source = Source.from_json(source.started(source.read().serve).to_json())
+    assert source.postponed() == []
+    file.write_text(models + '[serve]\nworkers = 1\nstate = "other"\nkeys = "required"\n')
+    settings = source.read().serve
+    assert (settings.workers, settings.state, settings.keys) == (2, Path("gateway"), "required")
+    assert source.postponed() == ["workers", "state"]
+    assert Source(file).read().serve.workers == 1
+
+
+def test_what_is_redacted_is_in_no_line_either(tmp_path: Path) -> None:
+    with (tmp_path / "lines").open("wb") as file:
+        reports = Reports(Metrics(tmp_path / "m", 0), prompts=True, fd=file.fileno())
+        reports.redact_by(LogSettings(redact=(r"secret \w+",), texts="none"))
+        reports.observe(record(asked="auto:secret thing"))
+        reports.close()
+    facts = json.loads((tmp_path / "lines").read_bytes())
+    assert (facts["text"], facts["response"]) == ("a [redacted]", "a [redacted]")
+    assert facts["asked"] == "auto:[redacted]"
+
+
 def test_a_taken_port_is_said_plainly() -> None:
     with bind("127.0.0.1", 0) as bound:
         port = bound.getsockname()[1]
@@ -372,7 +403,7 @@ def test_a_duty_goes_on_after_an_error_and_with_what_is_in_force(
 
 
 def test_a_worker_that_is_not_ready_says_so() -> None:
-    nobody: Gateway = Gateway.__new__(Gateway)
+    nobody: Built = Built.__new__(Built)
     for health, code in ((Health(), "starting"), (Health(started=True, draining=True), "draining")):
         with pytest.raises(Refusal, match=f"the worker is {code}: ask another one"):
             health.check(nobody)

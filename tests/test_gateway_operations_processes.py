@@ -19,9 +19,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from command_line import run
+from fusionfactory.encoders.endpoint import EndpointEncoder
 from fusionfactory.gateway.access.keys import KeyFile
 from fusionfactory.gateway.learning.versions import Versions
-from fusionfactory.routers import load_router
+from fusionfactory.routers import load_router, make_router
+from fusionfactory.testing import make_table
 from gateway_process import Traffic, router_that_prefers, serving, settings
 from stub_upstream import Knobs, StubUpstream, stub_upstream
 
@@ -210,6 +212,60 @@ def test_a_promotion_reaches_every_worker_without_a_failed_request(folder: Path)
         gateway.wait(lambda it: len(it.events("other routers are in force")) == 4)
         assert gateway.chat("back").headers["x-fusionfactory-arm"] == "arm-1"
     assert traffic.bad == []
+
+
+def test_what_counts_from_the_next_start_leaves_workers_and_ingester_where_they_are(
+    folder: Path, stub: StubUpstream
+) -> None:
+    fewer = settings(stub.url, 'state = "elsewhere"\n', workers=1)
+    with serving(folder, "--router", "router") as gateway:
+        (folder / "fusionfactory.toml").write_text(fewer)
+        gateway.process.send_signal(signal.SIGHUP)
+        gateway.wait(lambda it: len(it.events("the new settings are in force")) >= 2)
+        told = gateway.events("the new settings are in force")
+        assert {tuple(line["from_the_next_start"]) for line in told} == {("workers", "state")}
+        os.kill(gateway.workers()[-1], signal.SIGKILL)
+        gateway.wait(lambda it: len(it.workers()) == 3)
+        reply = gateway.chat()
+        assert reply.headers["x-fusionfactory-router"] == Versions(folder / "gateway").current
+        gateway.wait(lambda _: reply.headers["x-request-id"] in stored(folder))
+        assert not gateway.events("the settings are wrong")
+    assert not (folder / "elsewhere").exists()
+
+
+def test_a_list_of_versions_that_cannot_be_read_is_passed_over_and_the_next_one_counts(
+    folder: Path,
+) -> None:
+    with serving(folder, "--router", "router") as gateway:
+        versions = Versions(folder / "gateway")
+        file, first = folder / "gateway" / "versions.json", versions.current
+        good = file.read_bytes()
+        file.write_bytes(b"\xff\xfe")
+        gateway.wait(lambda it: len(it.events("the routers stay as they were")) == 2)
+        assert gateway.ask("GET", "/ready").json["router"] == first
+        assert gateway.chat().headers["x-fusionfactory-router"] == first
+        file.write_bytes(good)
+        other = load_router(router_that_prefers("arm-2", folder / "other"))
+        new = versions.promote(versions.add(other))
+        gateway.wait(lambda it: len(it.events("other routers are in force")) == 2)
+        assert gateway.chat().headers["x-fusionfactory-router"] == new
+
+
+def test_without_its_encoder_a_router_lets_the_default_arm_answer_until_it_is_back(
+    folder: Path, stub: StubUpstream
+) -> None:
+    encoder = EndpointEncoder(
+        model="tiny", base_url=stub.url, api_key_env="", retries=0, cache=False
+    )
+    versions = Versions(folder / "gateway")
+    fitted = make_router("knn", encoder=encoder).fit(make_table(60))
+    name = versions.promote(versions.add(fitted))
+    stub.models["tiny"] = Knobs(fault="400")
+    with serving(folder) as gateway:
+        gateway.wait(lambda it: it.events(f"router {name} cannot decide at present"))
+        assert gateway.chat("one").headers["x-fusionfactory-why"] == "default"
+        stub.models["tiny"] = Knobs()
+        gateway.wait(lambda it: it.chat(str(time.time())).headers["x-fusionfactory-why"] == "best")
 
 
 def test_a_stream_goes_on_by_the_settings_it_began_with(folder: Path, stub: StubUpstream) -> None:

@@ -199,3 +199,24 @@ def test_whoever_sends_too_much_reads_why(served: Served) -> None:
     answer = served.ask("POST", "/v1/chat/completions", b"x" * 5_000_000)
     assert answer.status == 413
     assert answer.json()["error"]["code"] == "request_too_large"
+
+
+def test_a_client_that_does_not_read_frees_its_call_at_the_deadline(
+    stub: StubUpstream, tmp_path: Path
+) -> None:
+    stub.models["small"] = Knobs(raw=[chunk({"content": "x" * 1000}) * 200] * 100)
+    body = json.dumps({**CHAT, "stream": True}).encode()
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    with (
+        served_gateway(stub.url, tmp_path, upstream={"deadline_s": 0.3}) as served,
+        socket.create_connection(("127.0.0.1", served.port)) as connection,
+    ):
+        connection.sendall(head.encode() + body)
+        served.wait(lambda served: served.journal.records)
+        assert "did not take the answer" in str(served.last.error)
+        served.wait(lambda served: served.gateway.active == 0)
+        states = served.gateway.upstreams.states()
+        assert (states["stub/small"]["running"], states["stub/small"]["failures"]) == (0, 0)

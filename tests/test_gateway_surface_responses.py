@@ -171,12 +171,15 @@ def test_what_needs_a_state_is_refused_and_says_so(served: Served, stub: StubUps
         ({"input": [{"role": "user", "content": 7}]}, "input[0].content"),
         ({"input": [{"role": "user", "content": [{"type": "x"}]}]}, "input[0].content[0]"),
         ({"input": [{"type": "function_call", "name": "x"}]}, "input[0]"),
+        ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id"),
         ({"input": "x", "tools": [{"type": "web_search"}]}, "tools[0]"),
         ({"input": "x", "tools": [{"type": "function"}]}, "name"),
         ({"input": "x", "tool_choice": {"type": "mcp"}}, "tool_choice"),
         ({"input": "x", "tool_choice": {"type": "function", "name": ""}}, "name"),
         ({"input": "x", "text": {"format": {"type": "grammar"}}}, "text.format"),
         ({"input": "x", "max_output_tokens": "9"}, "max_output_tokens"),
+        ({"input": "x", "max_output_tokens": 1e29}, "max_output_tokens"),
+        ({"input": [{"type": {}, "role": "user", "content": "x"}]}, "input[0]"),
     ],
 )
 def test_what_cannot_be_a_chat_is_refused_with_its_place(

@@ -115,7 +115,27 @@ class EndpointSettings(_Section):
 
 
 class ModelSettings(_Section):
-    """A model, at an endpoint or in a GGUF file, and how it is asked."""
+    """A model, at an endpoint or in a GGUF file, and how it is asked.
+
+    Attributes:
+        name: In arms and logs, and what clients of the gateway ask for.
+        endpoint: Name of where it is asked; or else `gguf`.
+        gguf: File of the weights; the model runs here.
+        model: Its name at the endpoint; None for `name`.
+        price_as: Its name in the price list; None for that at the endpoint.
+        strategies: How it is asked; each is an arm.
+        input_price: USD per million tokens of prompts; None for the price list's.
+        output_price: USD per million tokens of answers; likewise.
+        description: What routers that read descriptions know of it.
+        params: Fields of every request, as far as a client of the gateway leaves them open.
+        strategy_params: Likewise, of one strategy; these count before `params`.
+        threads: Of a GGUF file: for one call.
+        context_tokens: Of a GGUF file: longest prompt and answer together.
+        window_tokens: For the gateway: longest prompt and answer together; None for
+            `context_tokens` of a GGUF file, and for any length at an endpoint.
+        can: For the gateway: all that it can beyond plain text; None for everything.
+        embeds: For the gateway: it serves `/v1/embeddings`, and no chats by `auto`.
+    """
 
     name: str = Field(min_length=1)
     endpoint: str | None = None

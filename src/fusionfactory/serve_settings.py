@@ -62,6 +62,8 @@ class UpstreamSettings(_Section):
         first_byte_s: Seconds from the request to the first byte of the answer.
         idle_s: Seconds between two pieces of a stream.
         deadline_s: Seconds of a whole request, all attempts together.
+        pause_s: Longest pause, asked for by an endpoint, for which a client is kept waiting; where
+            no arm may be asked sooner, it is told when to come again.
         attempts: Calls at most before the first byte, of all arms together.
         breaker_failures: Failures in a row after which an endpoint's model is left alone.
         breaker_open_s: Seconds for which it is; then one probe decides.
@@ -73,6 +75,7 @@ class UpstreamSettings(_Section):
     first_byte_s: float = Field(default=60.0, gt=0)
     idle_s: float = Field(default=60.0, gt=0)
     deadline_s: float = Field(default=600.0, gt=0)
+    pause_s: float = Field(default=30.0, gt=0)
     attempts: int = Field(default=4, ge=1)
     breaker_failures: int = Field(default=5, ge=1)
     breaker_open_s: float = Field(default=10.0, gt=0)
@@ -160,7 +163,9 @@ class AlarmSettings(_Section):
 
 
 class CacheSettings(_Section):
-    """Exact-match cache of answers; off unless `entries` is set.
+    """Exact-match cache of answers at temperature 0 and of embeddings, for each client on its own.
+
+    Off unless `entries` is set.
 
     Attributes:
         entries: Answers kept per worker.

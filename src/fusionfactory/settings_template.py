@@ -27,6 +27,11 @@ store = "runs.db"
 # endpoint = "openai"
 # strategies = ["direct", "think"]
 # params = { temperature = 0.0, max_tokens = 1024 }
+# For the gateway: what it can beyond plain text, of tools, images, json, logprobs and n [all]; its
+# longest prompt and answer together [any]; whether it serves embeddings instead of chats.
+# can = ["tools", "json"]
+# window_tokens = 128000
+# embeds = false
 
 # A model in a GGUF file runs in this process (extra `local`).
 # [[models]]
@@ -171,6 +176,8 @@ connect_s = 5.0
 first_byte_s = 60.0
 idle_s = 60.0
 deadline_s = 600.0
+# Longest pause, asked for by an endpoint, for which a client is kept waiting.
+pause_s = 30.0
 # Calls at most before the first byte, of all arms together.
 attempts = 4
 # Failures in a row after which an endpoint's model is left alone, and for how many seconds.
@@ -215,7 +222,8 @@ calibration = 0.1
 psi = 0.25
 
 [serve.cache]
-# Answers kept per worker for requests that are equal to the last character [0: none], and how long.
+# Answers kept per worker [0: none], and how long. One is given again where a client's request is
+# the same but for what cannot change it, and its temperature is 0; embeddings always.
 entries = 0
 ttl_s = 300.0
 """

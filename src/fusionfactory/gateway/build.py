@@ -86,6 +86,7 @@ def build(config: Config, worker: int, before: Built | None = None) -> Built:
     store = kept.store or Store(store_of(config))
     metrics = kept.metrics or _reports(settings, fleet, worker)
     metrics.name_arms_by(fleet)
+    metrics.redact_by(settings.log)
     journal = kept.journal or Journal(journal_folder(settings), worker, settings.log)
     if journal is not kept.journal:
         journal.start()

@@ -130,6 +130,10 @@ class Cache(Protocol):
 class Metrics(Protocol):
     """Counts requests."""
 
+    def turn_away(self, status: int, /) -> None:
+        """Counts one that was not let in."""
+        ...
+
     def observe(self, record: Record, /) -> None:
         """Counts one that has ended."""
         ...

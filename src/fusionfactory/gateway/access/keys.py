@@ -106,7 +106,8 @@ class KeyFile:
         """Every key, revoked ones too, in the order they were added; none without a file.
 
         Raises:
-            ConfigError: The file is malformed, or two keys have one name, number or hash.
+            ConfigError: The file cannot be read, it is malformed, or two keys have one name, number
+                or hash.
         """
         try:
             keys = _CONTENT.validate_json(self.path.read_bytes()).keys
@@ -116,6 +117,9 @@ class KeyFile:
             first = error.errors(include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             raise ConfigError(first["msg"], file=self.path, field=place or None) from None
+        except OSError as error:  # written by another user, for instance
+            msg = f"cannot be read: {error.strerror}; give it to the user that the gateway runs as"
+            raise ConfigError(msg, file=self.path) from None
         for field in ("name", "number", "sha256"):
             values = [getattr(key, field) for key in keys]
             twice = next((value for value in values if values.count(value) > 1), None)

@@ -61,6 +61,12 @@ def held_out(logged: Logged, share: float, split: Split = "query", seed: int = 0
     Raises:
         TableError: There are too few decisions to leave some on either side.
     """
+    if not len(logged):
+        msg = (
+            "0 decisions of a router are logged with their texts: take a longer time, or let a "
+            "first router, of `fusionfactory fit` on collected outcomes, decide and explore"
+        )
+        raise TableError(msg)
     if split == "time":
         mask = np.arange(len(logged)) >= round(len(logged) * (1 - share))
     else:

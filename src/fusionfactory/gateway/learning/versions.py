@@ -230,6 +230,10 @@ class Versions:
             text = self._file.read_text(encoding="utf-8")
         except FileNotFoundError:
             return _Book()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            msg = f"cannot be read: {why}"
+            raise RouterFileError(msg, file=self._file) from None
         try:
             book = _Book.model_validate_json(text)
         except ValidationError as error:

@@ -111,6 +111,8 @@ class Ingester:
                 lines += self._advance(path)
             except _MovedError:
                 self._offsets.pop(path.name, None)
+                # What was read there may hold lines that the other one has not seen.
+                lines += 1
         return lines
 
     def _advance(self, path: Path) -> int:
@@ -246,7 +248,7 @@ class Ingester:
 def _entry(line: bytes) -> Entry | None:
     try:
         return read_line(line)
-    except (ValueError, TypeError, KeyError):  # whatever a damaged line may be
+    except (ValueError, TypeError, KeyError, RecursionError):  # whatever a damaged line may be
         return None
 
 

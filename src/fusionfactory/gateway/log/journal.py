@@ -220,7 +220,10 @@ class Journal:
         before = gap if shed > self._told else []
         kept, failing = 0, None
         try:
+            if self._segment is not None and self._segment.is_gone:
+                self._end_segment()
             if self._segment is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
                 self._segment = Segment.create(self._folder, self._worker)
             kept = self._segment.append([*before, *batch])
             if before and kept:

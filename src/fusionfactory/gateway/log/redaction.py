@@ -43,7 +43,7 @@ class Redaction:
 
     def line(self, record: Record) -> bytes:
         """The record as one JSON object, without what must not be kept."""
-        return _dump(record if self._untouched else self._kept(record))
+        return _dump(self.kept(record))
 
     def event(self, kind: str, facts: Mapping[str, Any]) -> bytes:
         """An event as one JSON object; its `target` is a text as a prompt is."""
@@ -52,12 +52,16 @@ class Redaction:
             facts = {**facts, "target": self._text(str(target))}
         return _dump({"kind": kind, **facts})
 
-    def _kept(self, record: Record) -> Record:
+    def kept(self, record: Record) -> Record:
+        """The record without what must not be kept."""
+        if self._untouched:
+            return record
         attempts = [
             replace(attempt, error=self._error(attempt.error)) for attempt in record.attempts
         ]
         return replace(
             record,
+            asked=self._redacted(record.asked),
             text=self._text(record.text) or "",
             messages=self._messages(record.messages),
             response=self._text(record.response),
@@ -70,6 +74,9 @@ class Redaction:
             return None
         if self._texts == "hash":
             return _hash(text.encode("utf-8", "surrogatepass"))
+        return self._redacted(text)
+
+    def _redacted(self, text: str) -> str:
         for pattern in self._patterns:
             text = pattern.sub(REDACTED, text)
         return text
@@ -93,7 +100,7 @@ class Redaction:
         if isinstance(value, list):
             return [self._walk(item) for item in value]
         if isinstance(value, dict):
-            return {key: self._walk(item) for key, item in value.items()}
+            return {self._redacted(key): self._walk(item) for key, item in value.items()}
         return value
 
 

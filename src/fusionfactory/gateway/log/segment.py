@@ -59,6 +59,11 @@ class Segment:
             raise
         return cls(path, 0, file)
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody deleted the file: what is written into it then, nobody reads."""
+        return os.fstat(self.file).st_nlink == 0
+
     def append(self, lines: list[bytes]) -> int:
         """Writes lines, each with its line feed, by one system call where the disk takes them all.
 

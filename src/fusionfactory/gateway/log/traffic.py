@@ -87,7 +87,7 @@ class Traffic:
         spoken = _JOINED.outerjoin(conversations, conversations.c.query_no == requests.c.query_no)
         select = sa.select(*_COLUMNS, *more).select_from(spoken).where(queries.c.id == id)
         columns = [feedback.c[name] for name in ("at", "key", "score", "target")]
-        said = sa.select(*columns).where(feedback.c.id == id).order_by(feedback.c.no)
+        said = sa.select(*columns).where(feedback.c.id == id).order_by(feedback.c.at, feedback.c.no)
         with self._store.transaction() as connection:
             row = connection.execute(select).mappings().first()
             given = [dict(item) for item in connection.execute(said).mappings()]

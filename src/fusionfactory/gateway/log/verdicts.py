@@ -14,6 +14,8 @@ from fusionfactory.store.schema import feedback, outcomes, queries, requests, sc
 from fusionfactory.types import Query, Score
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fusionfactory.scorers import Scorer
 
 __all__ = ["FEEDBACK", "apply_feedback"]
@@ -30,7 +32,8 @@ def apply_feedback(connection: sa.Connection, *, keeps_texts: bool) -> None:
 
     A score is the `performance` of the answer, by the scorer `feedback`. A target becomes that of
     the query, with the metric `contains` where the query has none, and the answer is scored by it
-    as `fusionfactory score` would. What is said of a request without an answer is only kept.
+    as `fusionfactory score` would. What was said last counts. What is said of a request without an
+    answer is only kept.
 
     Args:
         connection: In a writing transaction.
@@ -43,9 +46,14 @@ def apply_feedback(connection: sa.Connection, *, keeps_texts: bool) -> None:
         page = waiting[start : start + _SOME]
         answers = _answers(connection, {row["id"] for row in page})
         known = [row for row in page if row["id"] in answers]
-        for row in known:
-            _apply(connection, row, answers[row["id"]], keeps_texts=keeps_texts)
         numbers = [row["no"] for row in known]
+        outdated = {kind: _outdated(connection, numbers, kind) for kind in ("score", "target")}
+        for row in known:
+            said = {
+                kind: None if row["no"] in numbers_of else row[kind]
+                for kind, numbers_of in outdated.items()
+            }
+            _apply(connection, said, answers[row["id"]], keeps_texts=keeps_texts)
         if numbers:
             done = feedback.update().where(feedback.c.no.in_(numbers)).values(applied=1)
             connection.execute(done)
@@ -65,8 +73,18 @@ def _answers(connection: sa.Connection, ids: set[str]) -> dict[str, sa.RowMappin
     return {row["id"]: row for row in connection.execute(select).mappings()}
 
 
+def _outdated(connection: sa.Connection, numbers: list[int], kind: str) -> set[int]:
+    """Those that something newer was said after: a worker's journal may bring them late."""
+    later = feedback.alias("later")
+    newer = sa.and_(
+        later.c.id == feedback.c.id, later.c.at > feedback.c.at, later.c[kind].is_not(None)
+    )
+    select = sa.select(feedback.c.no).where(feedback.c.no.in_(numbers), sa.exists().where(newer))
+    return set(connection.execute(select).scalars())
+
+
 def _apply(
-    connection: sa.Connection, said: sa.RowMapping, answer: sa.RowMapping, *, keeps_texts: bool
+    connection: sa.Connection, said: Mapping[str, Any], answer: sa.RowMapping, *, keeps_texts: bool
 ) -> None:
     target = said["target"]
     given: list[Score] = []

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from fusionfactory.gateway.gateway import Gateway
+    from fusionfactory.gateway.build import Built
 
 __all__ = ["Health", "routes"]
 
@@ -36,7 +36,7 @@ class Health:
     started: bool = False
     draining: bool = False
 
-    def check(self, gateway: Gateway) -> dict[str, Any]:
+    def check(self, gateway: Built) -> dict[str, Any]:
         """What a worker that wants requests says of itself.
 
         Raises:
@@ -48,7 +48,7 @@ class Health:
         gateway.journal.check()
         return {
             "status": "ready",
-            "router": gateway.versions.current,
+            "router": gateway.decider.version,
             "arms": len(gateway.fleet.targets),
         }
 

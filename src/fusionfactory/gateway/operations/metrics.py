@@ -90,6 +90,8 @@ class Metrics:
         self._tokens = Counter("tokens", "Tokens.", ("arm", "side"), **make)
         self._cost = Counter("cost_usd", "What was paid, as far as it is known.", ("arm",), **make)
         self._unpriced = Counter("unpriced", "Answers of unknown cost.", ("arm",), **make)
+        self._turned_away = Counter("turned_away", "Requests refused before they were let in.",
+                                    ("status",), **make)  # fmt: skip
         self._cache_hits = Counter("cache_hits", "Answers from the cache.", **make)
         self.under_way = Gauge("requests_under_way", "Requests now.",
                                multiprocess_mode="livesum", **make)  # fmt: skip
@@ -100,6 +102,10 @@ class Metrics:
         self._arms: dict[str, _ArmSeries] = {}
         self._seen: dict[tuple[str, str, int], Counter] = {}
         self._decided: dict[tuple[str, str], Counter] = {}
+
+    def turn_away(self, status: int) -> None:
+        """Counts a request without a key, over a limit or malformed: it has no record."""
+        self._turned_away.labels(status).inc()
 
     def observe(self, record: Record) -> None:
         """Counts a request that is over."""

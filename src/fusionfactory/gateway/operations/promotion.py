@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from fusionfactory.errors import EncoderError
 
 if TYPE_CHECKING:
     from fusionfactory.gateway.learning.versions import Versions
@@ -14,6 +17,8 @@ __all__ = ["Changes", "changes"]
 
 _ANY = "Is this router awake?"
 """Asked once, since the first estimate of a router costs more than the others."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,20 +56,30 @@ def changes(versions: Versions, decider: Routing) -> Changes:
 
     Raises:
         RouterFileError: A version is damaged.
+        EncoderError: The encoder of one does not work. Where no router decides yet, none could do
+            better: it is only logged, and the default arm answers until the encoder works.
     """
+    starting = decider.version is None
     current, wanted = versions.current, versions.shadows
     shadows: dict[str, Router | None] = {
         version: None for version in decider.shadows if version not in wanted
     }
     shadows |= {
-        version: _load(versions, version) for version in wanted if version not in decider.shadows
+        version: _load(versions, version, starting=starting)
+        for version in wanted
+        if version not in decider.shadows
     }
     if current is None or current == decider.version:
         return Changes(shadows=shadows)
-    return Changes(current, _load(versions, current), shadows)
+    return Changes(current, _load(versions, current, starting=starting), shadows)
 
 
-def _load(versions: Versions, version: str) -> Router:
+def _load(versions: Versions, version: str, *, starting: bool) -> Router:
     router = versions.load(version, network=True)
-    router.estimate([_ANY])
+    try:
+        router.estimate([_ANY])
+    except EncoderError as error:
+        if not starting:
+            raise
+        _log.error("router %s cannot decide at present: %s", version, error)
     return router

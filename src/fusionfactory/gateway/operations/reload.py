@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from fusionfactory.errors import FusionFactoryError
 from fusionfactory.gateway.build import build, close
 from fusionfactory.gateway.operations.promotion import changes
-from fusionfactory.gateway.operations.source import FIXED
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from fusionfactory.gateway.build import Built
     from fusionfactory.gateway.operations.source import Source
-    from fusionfactory.serve_settings import ServeSection
 
 __all__ = ["Reloading"]
 
 _LOOK_S = 0.25
 """How often a worker looks whether another router was promoted."""
+_AGAIN_S = 10.0
+"""After how long it tries once more to load one that it could not."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,33 +54,41 @@ class Reloading:
         async with self._one_at_a_time:
             old = self.gateway
             try:
+                postponed = self._source.postponed()
                 new = await asyncio.to_thread(self._build, old)
             except FusionFactoryError as error:
                 _log.error("the settings are wrong, so the old ones stay: %s", error)
                 return
             self._app.state.gateway = new
-            _log.info("the new settings are in force", extra={"facts": _idle(old, new)})
+            facts = {"from_the_next_start": postponed} if postponed else {}
+            _log.info("the new settings are in force", extra={"facts": facts})
         self._retiring[old] = asyncio.create_task(self._retire(old))
 
     async def follow(self) -> None:
         """Puts every promoted router and every shadow in force, for ever."""
-        seen = None
+        seen, again = None, math.inf
+        clock = asyncio.get_running_loop().time
         while True:
             gateway = self.gateway
-            stamp = gateway.versions.stamp()
-            if (gateway, stamp) != seen:
-                await self._promote(gateway)
-                seen = (gateway, stamp)
+            now = (gateway, gateway.versions.stamp())
+            if now != seen or clock() >= again:
+                again = math.inf if await self._promote(gateway) else clock() + _AGAIN_S
+                seen = now
             await asyncio.sleep(_LOOK_S)
 
-    async def _promote(self, gateway: Built) -> None:
+    async def _promote(self, gateway: Built) -> bool:
         try:
             found = await asyncio.to_thread(changes, gateway.versions, gateway.decider)
             if self.gateway is gateway and found.apply(gateway.decider):
-                now = {"router": gateway.decider.version, "shadows": gateway.decider.shadows}
-                _log.info("other routers are in force", extra={"facts": now})
+                facts = {"router": gateway.decider.version, "shadows": gateway.decider.shadows}
+                _log.info("other routers are in force", extra={"facts": facts})
         except FusionFactoryError as error:
-            _log.error("the routers stay as they were: %s", error)
+            _log.error("the routers stay as they were, and are tried again: %s", error)
+            return False
+        except Exception:  # noqa: BLE001  the worker has to hear of the next one
+            _log.exception("the routers stay as they were, and are tried again")
+            return False
+        return True
 
     def _build(self, old: Built) -> Built:
         return build(self._source.read(), old.worker, before=old)
@@ -89,14 +98,3 @@ class Reloading:
             await asyncio.sleep(_LOOK_S)
         del self._retiring[old]
         await close(old, [self.gateway, *self._retiring])
-
-
-def _idle(old: Built, new: Built) -> dict[str, list[str]]:
-    """Names of settings that changed but count from the next start only."""
-
-    def fixed(settings: ServeSection) -> dict[str, object]:
-        return {name: getattr(settings, name) for name in FIXED}
-
-    before, after = fixed(old.settings), fixed(new.settings)
-    changed = [name for name in FIXED if before[name] != after[name]]
-    return {"from_the_next_start": changed} if changed else {}

@@ -7,7 +7,9 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from fusionfactory.gateway.log.redaction import Redaction
 from fusionfactory.gateway.operations.logs import request_line
+from fusionfactory.serve_settings import LogSettings
 
 if TYPE_CHECKING:
     from fusionfactory.gateway.fleet import Fleet
@@ -33,7 +35,7 @@ class Reports:
     Args:
         metrics: Counts at once.
         level: Of the structured log.
-        prompts: Whether the log may show prompts and answers.
+        prompts: Whether the log may show prompts and answers, but for what is redacted.
         spans: Makes spans of a request; None for none.
         fd: Where lines go.
     """
@@ -51,10 +53,15 @@ class Reports:
         self.dropped = 0
         self._from_status = _SHOWN.get(level)
         self._prompts, self._spans, self._fd = prompts, spans, fd
+        self._redaction = Redaction(LogSettings())
         self._waiting: deque[Record | bytes] = deque()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
         self._thread.start()
+
+    def turn_away(self, status: int) -> None:
+        """Counts a request that was not let in."""
+        self.metrics.turn_away(status)
 
     def observe(self, record: Record) -> None:
         """Takes in a request that is over."""
@@ -67,6 +74,10 @@ class Reports:
         """After a reload: spans name models and endpoints by these arms from now on."""
         if self._spans is not None:
             self._spans.fleet = fleet
+
+    def redact_by(self, settings: LogSettings) -> None:
+        """After a reload: what these patterns match is in no line and no span from now on."""
+        self._redaction = Redaction(settings.model_copy(update={"texts": "full"}))
 
     def put(self, item: Record | bytes) -> None:
         """Takes in a record or a finished line; drops and counts it where too many wait."""
@@ -100,6 +111,7 @@ class Reports:
     def _line(self, item: Record | bytes) -> bytes:
         if isinstance(item, bytes):
             return item
+        item = self._redaction.kept(item)
         if self._spans is not None:
             self._spans(item)
         if self._from_status is None or item.status < self._from_status:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -12,6 +12,7 @@ from fusionfactory.gateway.fleet import Fleet
 
 if TYPE_CHECKING:
     from fusionfactory.config import Config
+    from fusionfactory.serve_settings import ServeSection
 
 __all__ = ["FIXED", "FileStamp", "Source"]
 
@@ -32,10 +33,12 @@ class Source:
     Attributes:
         file: The settings file; None for `fusionfactory.toml` in the working directory, if any.
         given: Of `[serve]`, with `store`: the values of options that were given.
+        fixed: Of `[serve]`: what stays as it was at the start, whatever the file says by now.
     """
 
     file: Path | None = None
     given: dict[str, Any] = field(default_factory=dict)
+    fixed: dict[str, Any] = field(default_factory=dict)
 
     def read(self) -> Config:
         """The settings as they are now.
@@ -44,13 +47,22 @@ class Source:
             ConfigError: They are wrong, or nobody can be asked by them.
             UnsupportedError: A model has an unknown strategy.
         """
-        config = read_config(self.file)
-        given = dict(self.given)
-        store = given.pop("store", config.store)
-        serve = type(config.serve).model_validate({**config.serve.model_dump(), **given})
-        config = config.model_copy(update={"store": store, "serve": serve})
+        config = self._read()
         Fleet(config)
-        return config
+        return config.model_copy(update={"serve": _changed(config.serve, self.fixed)})
+
+    def started(self, settings: ServeSection) -> Self:
+        """The same source for processes that begin or begin again under these settings."""
+        return replace(self, fixed=settings.model_dump(mode="json", include=set(FIXED)))
+
+    def postponed(self) -> list[str]:
+        """Names of settings that have changed but count from the next start only.
+
+        Raises:
+            ConfigError: The settings are wrong.
+        """
+        now = self._read().serve.model_dump(mode="json", include=set(FIXED))
+        return [name for name in FIXED if now[name] != self.fixed.get(name, now[name])]
 
     def stamp(self) -> FileStamp:
         """Costs one `stat`."""
@@ -62,11 +74,22 @@ class Source:
 
     def to_json(self) -> str:
         """For the command line of a process."""
-        return json.dumps({"file": None if self.file is None else str(self.file)} | self.given)
+        file = None if self.file is None else str(self.file)
+        return json.dumps({"file": file, "given": self.given, "fixed": self.fixed})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """What `to_json` wrote."""
-        given = json.loads(text)
-        file = given.pop("file")
-        return cls(None if file is None else Path(file), given)
+        facts = json.loads(text)
+        file = facts.pop("file")
+        return cls(None if file is None else Path(file), **facts)
+
+    def _read(self) -> Config:
+        config = read_config(self.file)
+        given = dict(self.given)
+        store = given.pop("store", config.store)
+        return config.model_copy(update={"store": store, "serve": _changed(config.serve, given)})
+
+
+def _changed(settings: ServeSection, values: dict[str, Any]) -> ServeSection:
+    return type(settings).model_validate({**settings.model_dump(), **values})

@@ -46,7 +46,8 @@ class Supervisor:
     def __init__(
         self, source: Source, config: Config, bound: socket.socket, ready: Callable[[], None]
     ) -> None:
-        self._source, self._bound, self._ready = source, bound, ready
+        self._source = source = source.started(config.serve)
+        self._bound, self._ready = bound, ready
         self._drain_s = config.serve.drain_s
         metrics = config.serve.state / "metrics"
         _empty(metrics)

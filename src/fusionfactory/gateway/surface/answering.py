@@ -31,6 +31,9 @@ _LEFT = 499
 _RECORDED = ("chat", "completions")
 """The streams that make whole answers, too; responses are streamed otherwise."""
 
+_GRACE_S = 1.0
+"""What a client gets beyond the deadline to be told that the endpoint has missed it."""
+
 
 async def answer(exchange: Exchange, read: Reader) -> None:
     """Answers a request, and keeps a record of it.
@@ -42,6 +45,15 @@ async def answer(exchange: Exchange, read: Reader) -> None:
     Raises:
         Refusal: It gets no answer.
     """
+    try:
+        request, client = await _let_in(exchange, read)
+    except Refusal as refusal:
+        exchange.gateway.metrics.turn_away(refusal.status)
+        raise
+    await _Answering(exchange, request, client).run()
+
+
+async def _let_in(exchange: Exchange, read: Reader) -> tuple[Request, Client]:
     gateway = exchange.gateway
     client = gateway.access.authorise(exchange.headers)
     gateway.journal.check()
@@ -49,7 +61,7 @@ async def answer(exchange: Exchange, read: Reader) -> None:
     request = read(exchange, body, size, client)
     for name, value in gateway.access.admit(client, request.ask.input_tokens).items():
         exchange.notes.append((name.encode(), value.encode()))
-    await _Answering(exchange, request, client).run()
+    return request, client
 
 
 class _Answering:
@@ -203,6 +215,18 @@ class _Answering:
         await self._exchange.reply(document)
 
     async def _stream(self, answer: Answer, key: str | None) -> None:
+        """Passes a stream on, to a client that takes it: one that does not holds up others."""
+        deadline_s = self._gateway.settings.upstream.deadline_s
+        left_s = max(deadline_s - self._exchange.elapsed_s, 0.0)
+        try:
+            async with asyncio.timeout(left_s + _GRACE_S):
+                await self._relay(answer, key)
+        except TimeoutError:
+            self._exchange.gone = True
+            self._note(_LEFT, f"the client did not take the answer within {deadline_s:g} s")
+            await self._finish()
+
+    async def _relay(self, answer: Answer, key: str | None) -> None:
         record = self._record
         record.status = 200
         rendering = self._request.form.stream(answer.target.name)

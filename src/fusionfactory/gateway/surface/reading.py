@@ -26,7 +26,11 @@ _TOKENS_OF_A_PICTURE = 765
 _FILES = {"image_url": "url", "input_audio": "data", "file": "file_data"}
 """Type of a content part to the field, within the field of the type's name, that holds a file."""
 
+_LARGEST = 2**53
+"""Larger whole numbers are not the same everywhere, and some cannot be sent on."""
+
 _SESSION_BYTES = 16
+_OWN_FIELDS = ("policy", "session")
 _NAMES = {
     str: "a text",
     int: "a whole number",
@@ -55,8 +59,9 @@ def expected(body: Mapping[str, Any], name: str, kind: type, *, needed: bool = F
         return None
     if kind is int and type(value) is float and value.is_integer():
         # JSON does not tell 2.0 from 2.
-        return int(value)
-    if type(value) is not kind or (needed and not value):
+        value = int(value)
+    is_huge = type(value) is int and abs(value) > _LARGEST
+    if type(value) is not kind or is_huge or (needed and not value):
         state = "is missing" if name not in body else f"cannot be {_shown(value)}"
         msg = f"{name!r} {state}: expected {_NAMES[kind]}" + (", not empty" if needed else "")
         raise Refusal(400, msg, code="invalid_value", param=name)
@@ -67,10 +72,14 @@ def read_own_fields(exchange: Exchange, body: dict[str, Any], client: Client) ->
     """Takes `fusionfactory` out of the body, for no endpoint knows it.
 
     Raises:
-        Refusal: There is no such policy, or a field is of the wrong kind (400).
+        Refusal: There is no such policy or field, or one is of the wrong kind (400).
     """
     own = expected(body, "fusionfactory", dict) or {}
     body.pop("fusionfactory", None)
+    unknown = next((name for name in own if name not in _OWN_FIELDS), None)
+    if unknown is not None:
+        msg = f"'fusionfactory' has no field {unknown[:100]!r}: expected {' or '.join(_OWN_FIELDS)}"
+        raise Refusal(400, msg, code="unknown_parameter", param="fusionfactory")
     read = exchange.gateway.policies.read
     told = exchange.headers.get("x-fusionfactory-policy"), expected(own, "policy", str)
     policies = [read(policy, "policy") for policy in told if policy]

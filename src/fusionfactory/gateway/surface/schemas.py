@@ -32,7 +32,7 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 _OBJECT = {"type": "object"}
-_COUNT = {"type": ["integer", "null"]}
+_COUNT = {"type": ["integer", "null"], "minimum": -(2**53), "maximum": 2**53}
 _FLAG = {"type": ["boolean", "null"]}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
 _OBJECT_OR_NULL = {"type": ["object", "null"]}
@@ -74,8 +74,8 @@ _CONTENT = {"anyOf": [TEXT, {"type": "array", "items": _PART}]}
 _ITEM = {
     "anyOf": [
         _object(
-            ["type", "role", "content"],
-            type={"const": "message"},
+            ["role", "content"],
+            type={"enum": ["message", None]},
             role={"enum": ["user", "assistant", "system", "developer"]},
             content=_CONTENT,
         ),
@@ -95,7 +95,7 @@ _ITEM = {
         _object(["type"], type={"const": "reasoning"}),
     ]
 }
-_SAID = _object(["type"], type={"enum": ["message", "function_call", "function_call_output"]})
+_SAID = {"not": _object(["type"], type={"const": "reasoning"})}
 _NOTHING = {"type": "null", "description": "The gateway keeps no responses."}
 
 SCHEMAS: dict[str, Any] = {

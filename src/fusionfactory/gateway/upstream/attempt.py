@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -120,9 +121,13 @@ def _unanswered(
             what = f"fell silent for {call.idle_s:g} s in the middle of its answer"
         return Failure(pool.place.says(what), told=_GATEWAY_TIMEOUT, status=status)
     what = "cannot be reached" if response is None else "broke off its answer"
-    what = f"{what}: {type(error).__name__}: {error}"
     # Where no connection was made, nothing was sent and nothing is paid.
-    unsent = isinstance(error, aiohttp.ClientConnectorError)
+    unsent, why = False, str(error)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        # Its own words hold the endpoint's address, which is no client's business.
+        code = error.os_error.errno or 0
+        unsent, why = True, os.strerror(code) if code > 0 else "its name is unknown"
+    what = f"{what}: {type(error).__name__}: {why}".rstrip(": ")
     return Failure(pool.place.says(what), status=status, cost_usd=0.0 if unsent else None)
 
 

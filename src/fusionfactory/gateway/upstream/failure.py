@@ -67,8 +67,7 @@ class Failure(Exception):
         status: The endpoint's, where there was one.
         elsewhere: Whether another arm may answer.
         again: Whether the same arm may, later.
-        blames_request: Whether the endpoint says that the request is at fault; two that say so
-            are believed.
+        blames_request: Whether the endpoint says that the request is at fault.
         counts: Whether it speaks against the endpoint's health.
         overload: Whether fewer calls at a time would help.
         wait_s: Seconds after which the endpoint asks to be called again.

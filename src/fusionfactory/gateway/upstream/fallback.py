@@ -36,8 +36,8 @@ class Fallback:
     """Asks arm after arm until one answers, then all over again after a pause, within limits.
 
     An arm that must not be asked now, for it failed too often or wants a pause, is passed over.
-    What is wrong with the request itself is wrong for every arm: the second endpoint that says so
-    ends it, for the first may have meant its own model.
+    An arm that takes the request to be at fault may mean its own model alone: it is not asked
+    again, and the others are.
 
     Args:
         lanes: The ways to the arms, the best first.
@@ -59,7 +59,8 @@ class Fallback:
         """The first answer.
 
         Raises:
-            Failure: There is none: the last one of an endpoint, where any was asked.
+            Failure: There is none: the first one that blames the request, or else the last one of
+                an endpoint, where any was asked.
             Refusal: A prompt cannot be made.
         """
         loop = asyncio.get_running_loop()
@@ -75,7 +76,8 @@ class Fallback:
                 # One probe is waited for; where it fails, so would whatever follows.
                 patience = patience or loop.time() + _PATIENCE * self._settings.breaker_open_s
                 limit = min(limit, patience)
-            if self._left <= 0 or not self._lanes or loop.time() + pause_s > limit:
+            is_long = pause_s > self._settings.pause_s or loop.time() + pause_s > limit
+            if self._left <= 0 or not self._lanes or is_long:
                 raise self._failure()
             await asyncio.sleep(pause_s)
             rounds += 1
@@ -96,9 +98,7 @@ class Fallback:
                 if not failure.elsewhere:
                     raise
                 if failure.blames_request:
-                    if self._blame is not None:
-                        raise self._blame from None
-                    self._blame = failure
+                    self._blame = self._blame or failure
         return None
 
     def _second(self, queue: deque[Lane]) -> Coroutine[Any, Any, Answer] | None:
@@ -199,6 +199,6 @@ class Fallback:
         return max(min(lane.wait_s for lane in self._lanes), backoff_s)
 
     def _failure(self) -> Failure:
-        failure = self._last or self._passed_over
+        failure = self._blame or self._last or self._passed_over
         assert failure is not None  # noqa: S101  a round without an answer leaves one
         return failure

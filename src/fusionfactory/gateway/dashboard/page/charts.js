@@ -5,7 +5,7 @@ import { MISSING, clock } from "./figures.js";
 
 const WIDTH = 420;
 const HEIGHT = 150;
-const [LEFT, RIGHT, TOP, BOTTOM] = [46, 410, 8, 126];
+const [LEFT, RIGHT, TOP, BOTTOM] = [54, 410, 8, 126];
 
 const RING = "m-1.6,0a1.6,1.6 0 1,0 3.2,0a1.6,1.6 0 1,0 -3.2,0";
 const known = (value) => typeof value === "number" && Number.isFinite(value);

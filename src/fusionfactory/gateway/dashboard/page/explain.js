@@ -6,7 +6,7 @@ import { MISSING, clock, count, decimal, perThousand, percent, seconds, sentence
 
 const WORDS = {
   best: "best by the policy", explore: "to learn", session: "the conversation has it",
-  fixed: "the client named it", default: "the router could not decide",
+  fixed: "the client named it", default: "the default, for no router decided",
 };
 
 /** `best` as `best by the policy`. */

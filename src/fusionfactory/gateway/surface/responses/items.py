@@ -43,7 +43,9 @@ def to_messages(given: object, instructions: str | None) -> list[dict[str, Any]]
 def _add(messages: list[dict[str, Any]], item: object, place: str) -> None:
     if not isinstance(item, dict):
         raise _unusable(at=place, wrong=f"is {type(item).__name__}", expected="an object")
-    kind = item.get("type") or ("message" if "role" in item else None)
+    kind = item.get("type")
+    if kind is None and "role" in item:
+        kind = "message"
     if kind == "message":
         messages.append(_message(item, place))
     elif kind == "function_call":
@@ -51,7 +53,8 @@ def _add(messages: list[dict[str, Any]], item: object, place: str) -> None:
     elif kind == "function_call_output":
         output = item.get("output")
         content = output if isinstance(output, str) else _content(output, f"{place}.output")
-        messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": content})
+        id_ = _call_id(item, place)
+        messages.append({"role": "tool", "tool_call_id": id_, "content": content})
     elif kind != "reasoning":
         # What a model thought before is of no use to another one, and chats do not hold it.
         raise _unusable(
@@ -139,10 +142,17 @@ def _add_call(messages: list[dict[str, Any]], item: Mapping[str, Any], place: st
         expected = "`name` and `arguments` as texts"
         raise _unusable(at=place, wrong="is no call", expected=expected)
     function = {"name": name, "arguments": arguments}
-    call = {"id": item.get("call_id"), "type": "function", "function": function}
+    call = {"id": _call_id(item, place), "type": "function", "function": function}
     if not messages or messages[-1]["role"] != "assistant":
         messages.append({"role": "assistant", "content": None})
     messages[-1].setdefault("tool_calls", []).append(call)
+
+
+def _call_id(item: Mapping[str, Any], place: str) -> str:
+    id_ = item.get("call_id")
+    if not isinstance(id_, str):
+        raise _unusable(at=f"{place}.call_id", wrong="is missing", expected="a text")
+    return id_
 
 
 def _unusable(*, at: str, wrong: str, expected: str) -> Refusal:
