@@ -263,7 +263,7 @@ def test_a_newer_router_is_refused(run: Run, folder: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
     for arguments in (["route", "router", "x"], ["test", "router", "log.parquet"]):
         assert run(*arguments) == 2
-        assert "router/router.json, field 'schema_version': schema version 2" in run.err
+        assert "router/router.json, field 'schema_version': schema version 99" in run.err
         assert "upgrade fusionfactory" in run.err
 
 
