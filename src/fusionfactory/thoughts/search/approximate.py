@@ -21,6 +21,10 @@ GRAPH = "index.usearch"
 _NUMBERS = "bf16"
 _CONNECTIVITY = 32
 _EXPANSION = 128
+_ALONE = 4096
+"""Rows that one thread puts in: put in by several at once, the first rows do not see each other, and
+some are never found."""
+
 _NOBODY = np.iinfo(np.uint64).max
 
 
@@ -61,7 +65,9 @@ class Graph:
         if len(self._index):
             self.delete(ids[self._index.contains(ids)])
         if len(ids):
-            self._index.add(ids, rows)
+            alone = max(0, _ALONE - len(self._index))
+            self._index.add(ids[:alone], rows[:alone], threads=1)
+            self._index.add(ids[alone:], rows[alone:])
 
     def delete(self, ids: IntArray) -> None:
         """Takes rows out."""
