@@ -22,8 +22,8 @@ _NUMBERS = "bf16"
 _CONNECTIVITY = 32
 _EXPANSION = 128
 _ALONE = 4096
-"""Rows that one thread puts in: put in by several at once, the first rows do not see each other, and
-some are never found."""
+"""Rows that one thread puts in: put in by several at once, the first rows do not see each other,
+and some are never found."""
 
 _NOBODY = np.iinfo(np.uint64).max
 
