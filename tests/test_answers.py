@@ -15,6 +15,7 @@ from fusionfactory.answers import (
     AnswerGroups,
     equivalent,
     group_answers,
+    incomparable,
     key,
     make_equivalence,
 )
@@ -139,6 +140,16 @@ def test_groups_are_numbered_by_the_order_of_the_arms() -> None:
     assert found.lengths[0].tolist()[:2] == [6, 9]
     assert np.isnan(found.lengths[0, 2])
     assert found.lengths[1, 2] == 0
+
+
+def test_answers_to_a_metric_without_an_equivalence_agree_with_nobody() -> None:
+    """One such query must not keep the others from being compared."""
+    metrics = ["bleu", "number", "bleu", None, "judge"]
+    queries = [Query(f"q:{i}", "?", target="7", metric=metric) for i, metric in enumerate(metrics)]
+    responses: list[list[str | None]] = [["#### 7", "#### 7"]] * 5
+    table = outcome_table(queries, list("yz"), [[1.0] * 2] * 5, responses=responses)
+    assert group_answers(table).groups.tolist() == [[-1, -1], [0, 0], *[[-1, -1]] * 3]
+    assert incomparable(table) == {"bleu": 2, "": 1, "judge": 1}
 
 
 def test_one_number_between_two_others_joins_them() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fusionfactory.answers.base import Answer, Equivalence
-from fusionfactory.answers.groups import AnswerGroups, group_answers
+from fusionfactory.answers.groups import AnswerGroups, group_answers, incomparable
 from fusionfactory.answers.kinds import EQUIVALENCES, make_equivalence
 from fusionfactory.answers.online import equivalent, key
 
@@ -14,6 +14,7 @@ __all__ = [
     "Equivalence",
     "equivalent",
     "group_answers",
+    "incomparable",
     "key",
     "make_equivalence",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusionfactory.answers.kinds import make_equivalence
-from fusionfactory.errors import TableError
+from fusionfactory.errors import TableError, UnknownNameError
 from fusionfactory.types import JUDGE_ONLY
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["AnswerGroups", "group_answers", "group_responses"]
+__all__ = ["AnswerGroups", "group_answers", "group_responses", "incomparable"]
 
 _NONE = -1
 
@@ -49,7 +50,8 @@ class AnswerGroups:
 def group_answers(table: OutcomeTable, *, workers: int = 2) -> AnswerGroups:
     """Groups what the arms of a table answered, per query by the equivalence of its metric.
 
-    Queries that only a judge can score, and those without a metric, have no groups.
+    Queries that only a judge can score, those without a metric and those whose metric has no
+    equivalence have no groups; `incomparable` counts them.
 
     Args:
         table: With responses.
@@ -57,7 +59,6 @@ def group_answers(table: OutcomeTable, *, workers: int = 2) -> AnswerGroups:
 
     Raises:
         TableError: The table holds no responses.
-        UnknownNameError: A query's metric has no equivalence.
         MissingExtraError: An equivalence needs a package that is not installed.
         SandboxError: There is code to run and no way to isolate it.
     """
@@ -69,14 +70,10 @@ def group_answers(table: OutcomeTable, *, workers: int = 2) -> AnswerGroups:
         raise TableError(msg, field="response")
     responses = table.responses
     metrics, texts = table.queries["metric"].to_list(), table.texts
-    known = {
-        metric: make_equivalence(metric)
-        for metric in set(metrics)
-        if metric is not None and metric != JUDGE_ONLY
-    }
+    known = {metric: _equivalence(metric) for metric in set(metrics)}
 
     def grouped(row: int) -> list[int]:
-        equivalence = known.get(metrics[row])
+        equivalence = known[metrics[row]]
         if equivalence is None:
             return [_NONE] * responses.shape[1]
         return group_responses(equivalence, texts[row], responses[row])
@@ -87,6 +84,26 @@ def group_answers(table: OutcomeTable, *, workers: int = 2) -> AnswerGroups:
     return AnswerGroups(
         np.array(groups, dtype=np.int64), np.array(lengths, dtype=float).reshape(responses.shape)
     )
+
+
+def incomparable(table: OutcomeTable) -> dict[str, int]:
+    """Metric to the number of its queries whose answers cannot be compared; most queries first.
+
+    Queries without a metric count under the empty name.
+    """
+    counts = Counter(table.queries["metric"].to_list())
+    return {
+        metric or "": number for metric, number in counts.most_common() if not _equivalence(metric)
+    }
+
+
+def _equivalence(metric: str | None) -> Equivalence | None:
+    if metric is None or metric == JUDGE_ONLY:
+        return None
+    try:
+        return make_equivalence(metric)
+    except UnknownNameError:
+        return None
 
 
 def group_responses(
