@@ -34,11 +34,16 @@ PLANS = Registry(
 LOADERS["plan"] = PLANS.load
 
 
-def make_plan(name: str, **params: Any) -> Plan:  # noqa: ANN401  any constructor parameter
+def make_plan(spec: str, **params: Any) -> Plan:  # noqa: ANN401  any constructor parameter
     """Builds an unfitted plan.
 
+    Args:
+        spec: `vote`, `vote:most=5`, `cascade:stages=[["a","b"],["c"]]`.
+        params: Defaults for the parameters that the plan has and the spec does not set.
+
     Raises:
-        UnknownNameError: There is no such plan.
+        UnknownNameError: No such plan, or it has no such parameter.
+        ConfigError: A parameter that is a number is given something else.
     """
-    plan: Plan = PLANS.load(name)(**params)
+    plan: Plan = PLANS.make(spec, **params)
     return plan

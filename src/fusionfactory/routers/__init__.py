@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 from typing import Any
 
-from fusionfactory.errors import ConfigError, UnknownNameError
 from fusionfactory.estimator import LOADERS
 from fusionfactory.registry import Registry
 from fusionfactory.routers.base import Queries, Router
@@ -68,35 +65,8 @@ def make_router(spec: str, **params: Any) -> Router:  # noqa: ANN401  any constr
         UnknownNameError: No such router, or it has no such parameter.
         ConfigError: A parameter that is a number is given something else.
     """
-    name, _, settings = spec.partition(":")
-    given: dict[str, Any] = {}
+    name, colon, settings = spec.partition(":")
     if name.endswith("-paper"):
-        name, given["recipe"] = name.removesuffix("-paper"), "paper"
-    for setting in filter(None, settings.split(",")):
-        key, _, value = setting.partition("=")
-        given[key.strip()] = _literal(value.strip())
-    router: type[Router] = ROUTERS.load(name)
-    known = router.param_names()
-    unknown = [key for key in given if key not in known]
-    if unknown:
-        msg = f"router {name!r} has no parameter {unknown[0]!r}; it has {', '.join(known)}"
-        raise UnknownNameError(msg, field="router")
-    _check_numbers(router, given)
-    return router(**{k: v for k, v in params.items() if k in known} | given)
-
-
-def _check_numbers(router: type[Router], given: dict[str, Any]) -> None:
-    """Raises ConfigError where a parameter whose default is a number is given something else."""
-    defaults = inspect.signature(router).parameters
-    for key, value in given.items():
-        numbers = [isinstance(v, int | float) for v in (defaults[key].default, value)]
-        if numbers == [True, False]:
-            msg = f"{value!r} is no number"
-            raise ConfigError(msg, field=f"{router.name}:{key}")
-
-
-def _literal(text: str) -> Any:  # noqa: ANN401  a number, a tuple, or the text itself
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+        spec = f"{name.removesuffix('-paper')}:recipe=paper{',' if colon else ''}{settings}"
+    router: Router = ROUTERS.make(spec, **params)
+    return router
