@@ -30,7 +30,7 @@ class Leaders:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ballots:
-    """One row for every query and answer that stands, sorted by query.
+    """One row for every query and answer that stands, by query and the first arm that gave it.
 
     Attributes:
         query: (c,) row of the query.
@@ -49,7 +49,10 @@ class Ballots:
         numbers = np.arange(groups.max(initial=-1) + 1)
         member = groups[:, None, :] == numbers[None, :, None]
         query, number = np.nonzero(member.any(axis=2))
-        return cls(query, member[query, number], groups >= 0)
+        votes = member[query, number]
+        # Groups may be numbered by arms that were not asked, which must not break a tie.
+        order = np.lexsort((votes.argmax(axis=1), query))
+        return cls(query[order], votes[order], groups >= 0)
 
     def __len__(self) -> int:
         return len(self.query)

@@ -12,6 +12,7 @@ from fusionfactory.errors import TableError
 from fusionfactory.estimator import Estimator
 from fusionfactory.plans.competence import Competence
 from fusionfactory.plans.state import Advice, State
+from fusionfactory.plans.tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,12 +45,16 @@ class Plan(Estimator, ABC):
     Attributes:
         arms_: The m arms that the plan may ask, in the order of its columns.
         columns_: (m,) their columns in the training table.
+        quality_: (m,) their mean training quality; NaN without an outcome.
+        tasks_: The training tasks with their metrics, in the order of the outlook's topics.
     """
 
     kind: ClassVar[str] = "plan"
 
     arms_: tuple[Arm, ...]
     columns_: IntArray
+    quality_: FloatArray
+    tasks_: Tasks
     competence_: Competence
     fingerprint_: str
     seen_: NDArray[np.uint64]
@@ -91,6 +96,7 @@ class Plan(Estimator, ABC):
         folds = np.asarray(order[groups] % min(self.folds, count))
         self.competence_ = Competence(encoder=self.encoder, seed=self.seed)
         outlook = self.competence_.fit(table, folds)
+        self.tasks_ = Tasks().fit(table)
         self._fit(table, answers, outlook, folds, policy)
         return self
 
@@ -116,6 +122,7 @@ class Plan(Estimator, ABC):
     def _keep(self, table: OutcomeTable, columns: IntArray) -> None:
         self.columns_ = np.asarray(columns)
         self.arms_ = tuple(table.arms[column] for column in columns)
+        self.quality_ = table.arm_quality()[columns]
 
     def begin(self, texts: Sequence[str]) -> State:
         """The state of n new queries before any arm was asked.

@@ -11,7 +11,7 @@ from fusionfactory.sealed import STAGING, SealedState
 
 __all__ = ["SCHEMA_VERSION", "load_plan", "save_plan"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _FILES = SealedState("plan", SCHEMA_VERSION, RouterFileError)
 
 

@@ -1,0 +1,85 @@
+"""A plan that runs for one question on whatever answers: `execute`, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusionfactory.answers.groups import group_responses
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fusionfactory.answers import Equivalence
+    from fusionfactory.plans.base import Plan
+    from fusionfactory.plans.state import State
+
+__all__ = ["Run"]
+
+
+class Run:
+    """One question on its way through a plan.
+
+    Whoever runs it asks the arms of `call`, tells what they said, and does so again until `call` is
+    empty. Calls and answers are those of `replay` on the same responses.
+
+    Args:
+        plan: Fitted.
+        state: Of `plan.begin`, of one query.
+        question: Its text.
+        equivalence: Says which answers agree.
+
+    Attributes:
+        call: Names of the arms to ask next.
+        confidence: Probability that the answer that stands is right.
+    """
+
+    def __init__(
+        self, plan: Plan, state: State, *, question: str, equivalence: Equivalence
+    ) -> None:
+        self._plan, self._state = plan, state
+        self._question, self._equivalence = question, equivalence
+        self._names = [arm.name for arm in plan.arms_]
+        self._responses: list[str | None] = [None] * len(self._names)
+        self._advise()
+
+    @property
+    def answer(self) -> str | None:
+        """The arm whose answer stands best so far; None while none has answered.
+
+        The plan may take the arm that knew most for the one to answer by where no answer could be
+        read; here, of those that said anything.
+        """
+        if self._standing >= 0 and self._responses[self._standing] is not None:
+            return self._names[self._standing]
+        said = np.array([text is not None for text in self._responses])
+        odds = np.where(said, self._state.outlook.log_odds[0], -np.inf)
+        return self._names[int(odds.argmax())] if said.any() else None
+
+    def told(self, responses: Mapping[str, str | None]) -> None:
+        """Goes on with what the arms that were asked said, and looks for the next ones.
+
+        Args:
+            responses: Arm to its response; None where it gave none.
+
+        Raises:
+            FusionFactoryError: The answers cannot be compared: a package is missing, or programs
+                cannot be run apart.
+        """
+        for name, text in responses.items():
+            self._responses[self._names.index(name)] = text
+        asked = np.array([[name in responses for name in self._names]])
+        groups = group_responses(self._equivalence, self._question, self._responses)
+        lengths = [np.nan if text is None else len(text) for text in self._responses]
+        state = self._state.told(asked, np.array([groups]), np.array([lengths]))
+        # A later answer may join groups that stood apart, so that all are numbered anew.
+        self._state = replace(state, groups=np.array([groups]))
+        self._advise()
+
+    def _advise(self) -> None:
+        advice = self._plan.advise(self._state)
+        self.call = tuple(self._names[i] for i in np.nonzero(advice.call[0])[0])
+        self.confidence = float(advice.confidence[0])
+        self._standing = int(advice.answer[0])
