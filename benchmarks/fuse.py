@@ -26,7 +26,7 @@ from fusionfactory.answers import AnswerGroups, group_answers
 from fusionfactory.contest import Contest, baseline_entries
 from fusionfactory.errors import PolicyError
 from fusionfactory.intervals import Bootstrap
-from fusionfactory.metrics import taken
+from fusionfactory.metrics import mean_cost, taken
 from fusionfactory.plans import make_plan, replay
 from fusionfactory.plans.calibration import expected_calibration_error
 from fusionfactory.plans.conformal import boldest
@@ -103,9 +103,9 @@ def run_plan(table: OutcomeTable, answers: AnswerGroups, seed: int, spec: str) -
         float(np.nanmean(test.quality[:, single])),
         float(np.nanmean(test.cost_usd[:, single])),
         float(np.nanmean(same_cost.quality)),
-        float(same_cost.cost_usd.mean()),
+        mean_cost(same_cost.cost_usd),
         float(np.nanmean(same_quality.quality)),
-        float(same_quality.cost_usd.mean()),
+        mean_cost(same_quality.cost_usd),
         expected_calibration_error(same_cost.confidence, same_cost.quality),
         arms_above(runs, test),
         promise(runs, seed),
@@ -117,7 +117,7 @@ def run_plan(table: OutcomeTable, answers: AnswerGroups, seed: int, spec: str) -
 def arms_above(runs: list[Replayed], test: OutcomeTable) -> int:
     """Prices at which some single arm has the plan's quality for no more cost."""
     cost, quality = test.arm_cost_usd(), test.arm_quality()
-    points = [(run.cost_usd.mean(), np.nanmean(run.quality)) for run in runs]
+    points = [(mean_cost(run.cost_usd), np.nanmean(run.quality)) for run in runs]
     return sum(bool(((cost <= c) & (quality >= q)).any()) for c, q in points)
 
 

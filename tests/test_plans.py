@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,6 +101,20 @@ def test_one_query_at_a_time_gives_what_a_batch_gives(
         alone = replay(plan, own)
         assert np.array_equal(alone.called[0], batch.called[row])
         assert np.isclose(alone.confidence[0], batch.confidence[row])
+
+
+def test_a_call_of_unknown_cost_makes_the_cost_of_its_query_unknown(
+    cascade: CascadePlan, test: OutcomeTable
+) -> None:
+    known = replay(cascade.at(6), test)
+    cost = test.cost_usd.copy()
+    dear = test.arm_names.index("large")
+    cost[:20, dear] = np.nan
+    done = replay(cascade.at(6), replace(test, cost_usd=cost))
+    asked = known.called[:20, [arm.name for arm in cascade.arms_].index("large")]
+    assert asked.any()
+    assert np.array_equal(np.isnan(done.cost_usd[:20]), asked)
+    assert np.array_equal(done.cost_usd[20:], known.cost_usd[20:])
 
 
 def test_saved_and_loaded_it_does_the_same(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,9 @@ def test_a_plan_is_set_to_a_promised_loss_or_budget() -> None:
     assert replay(thrifty, new).cost_usd.mean() <= 4e-4 * 1.1
     with pytest.raises(PolicyError, match="either a loss or a budget"):
         guaranteed(plan, held)
+    free = replace(held, cost_usd=np.full_like(held.cost_usd, np.nan))
+    with pytest.raises(PolicyError, match="a budget cannot be promised"):
+        guaranteed(plan, free, budget_usd=4e-4)
 
 
 def test_the_hull_keeps_what_no_mixture_beats() -> None:

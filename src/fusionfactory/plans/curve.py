@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusionfactory.errors import PolicyError
+from fusionfactory.metrics import mean_cost, mean_or_nan
 from fusionfactory.plans.conformal import boldest
 from fusionfactory.plans.replay import replay
 
@@ -28,7 +30,7 @@ class Point:
     Attributes:
         step: Which of the plan's prices.
         quality: Mean over the queries whose outcome is recorded.
-        cost_usd: Mean USD per query.
+        cost_usd: Mean USD per query, over those whose calls all have a recorded cost.
     """
 
     step: int
@@ -48,7 +50,7 @@ def curve(
     """
     runs = _runs(plan, table, answers)
     points = [
-        Point(step, float(np.nanmean(run.quality)), float(run.cost_usd.mean()))
+        Point(step, mean_or_nan(run.quality), mean_cost(run.cost_usd))
         for step, run in enumerate(runs)
     ]
     return sorted(points, key=lambda point: (point.cost_usd, point.quality))
@@ -89,8 +91,6 @@ def guaranteed(
         PolicyError: No price keeps what is asked, or not exactly one of the two is asked.
     """
     if (loss is None) == (budget_usd is None):
-        from fusionfactory.errors import PolicyError
-
         msg = "name either a loss or a budget, and not both"
         raise PolicyError(msg)
     runs = _runs(plan, table, answers)
@@ -101,6 +101,10 @@ def guaranteed(
         return plan.at(boldest(lost, loss))
     assert budget_usd is not None  # noqa: S101  one of the two is given
     spent = np.stack([run.cost_usd for run in reversed(runs)], axis=1)
+    spent = spent[~np.isnan(spent).any(axis=1)]
+    if not len(spent):
+        msg = "no query's calls all have a recorded cost: a budget cannot be promised"
+        raise PolicyError(msg)
     return plan.at(len(runs) - 1 - boldest(spent, budget_usd, float(spent.max())))
 
 

@@ -29,7 +29,8 @@ class Replayed:
         answered: (n,) column of the arm whose answer was given.
         called: (n, m).
         quality: (n,) of that answer; NaN where it is not recorded.
-        cost_usd: (n,) of all calls; calls without a recorded cost count nothing.
+        cost_usd: (n,) of all calls; NaN where the cost of one is not recorded. A mean is that of
+            the known ones: `metrics.mean_cost`.
         confidence: (n,) that the plan had in the answer.
     """
 
@@ -82,6 +83,6 @@ def replay(plan: Plan, table: OutcomeTable, answers: AnswerGroups | None = None)
         answers = answers.columns([table.arm_names.index(name) for name in names])
     said = answers.groups, answers.lengths
     state, advice = execute(plan, state, lambda _: said)
-    paid = np.where(state.asked, np.nan_to_num(own.cost_usd), 0.0).sum(axis=1)
+    paid = np.where(state.asked, own.cost_usd, 0.0).sum(axis=1)
     quality = own.quality[np.arange(len(own)), advice.answer]
     return Replayed(advice.answer, state.asked, quality, paid, advice.confidence)
