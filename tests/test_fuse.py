@@ -20,6 +20,8 @@ from fusionfactory.types import Arm
 if TYPE_CHECKING:
     from typing import Any
 
+    from fusionfactory.table import OutcomeTable
+
 QUICK: dict[str, Any] = {"router": "ridge", "draws": 100, "plans": ()}
 
 
@@ -186,11 +188,51 @@ def test_without_costs_the_levels_are_compared_by_quality_alone() -> None:
     assert found.skipped["balance"] == "the table has neither costs nor prices"
 
 
-def test_the_judge_is_no_scenario_of_levels() -> None:
+def judged_table() -> OutcomeTable:
+    """The judge likes the student alone, and has not read what `small|think` wrote."""
+    table = fused_table()
+    judge = np.full_like(table.quality, 0.2)
+    judge[:, ARMS.index(STUDENT)] = 0.9
+    judge[:, ARMS.index("small|think")] = np.nan
+    return replace(table, judge=judge)
+
+
+def test_under_the_judge_its_scores_are_the_quality() -> None:
+    found = fuse(judged_table(), scenarios=("performance", "judge"), students=[STUDENT], **QUICK)
+    boards = found.to_json()["scenarios"]
+    assert list(boards) == ["performance", "judge"]
+    by_name = {row["router"]: row for row in boards["judge"]}
+    assert by_name["best_single"]["quality"] == pytest.approx(0.9)
+    assert by_name["fused"]["quality"] == pytest.approx(0.9)
+    assert "small|think" not in by_name
+    assert not found.fusion["judged"]
+
+
+def test_the_levels_are_the_judges_where_it_comes_first() -> None:
+    found = fuse(judged_table(), scenarios=("judge", "performance"), students=[STUDENT], **QUICK)
+    assert found.fusion["judged"]
+    assert found.fusion["chosen"]["best_single"] == STUDENT
+    assert rows(found)["level:model"]["quality"] == pytest.approx(0.9)
+    assert rows(found)["level:direct"]["quality"] == pytest.approx(0.2)
+    assert list(found.scenarios) == ["judge", "performance"]
+
+
+def test_without_judge_scores_the_judge_is_skipped() -> None:
     found = fuse(fused_table(), scenarios=("performance", "judge"), **QUICK)
-    assert "task metric" in found.skipped["judge"]
+    assert found.skipped["judge"] == "the table has no judge scores"
     with pytest.raises(PolicyError, match=r"no scenario can be run: .*judge"):
         fuse(fused_table(), scenarios=("judge",), **QUICK)
+
+
+def test_the_fused_choice_is_examined_where_that_is_asked_for(found: Fusion) -> None:
+    assert "robustness" not in found.to_json()
+    examined = fuse(fused_table(30), robustness=True, **QUICK).to_json()["robustness"]
+    (exam,) = examined["routers"]
+    assert exam["router"] == "fused"
+    assert {shift["edit"] for shift in exam["shifts"]} >= {"upper", "typos", "thanks"}
+    assert {attack["trigger"]["place"] for attack in exam["attacks"]} == {"suffix", "prefix"}
+    assert exam["spread"]["decisions"] == examined["queries"] == 27
+    assert examined["ceilings"]["oracle"] >= examined["ceilings"]["corrected"]
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,36 @@ def test_a_call_of_unknown_cost_makes_the_plans_cost_unknown() -> None:
     assert np.isnan(curve(plan, free, answers)[:, 0]).all()
 
 
-def test_a_metric_without_an_equivalence_leaves_plans_out() -> None:
+def test_a_metric_without_an_equivalence_is_told_and_the_other_queries_are_planned_for() -> None:
+    table = fused_table(20)
+    metrics = ["bleu" if i % 3 == 0 else "number" for i in range(len(table))]
+    odd = replace(table, queries=table.queries.with_columns(pl.Series("metric", metrics)))
+    found = fuse(odd, **QUICK)
+    assert found.fusion["plans_left_out"] is None
+    assert found.fusion["plan_notes"] == [
+        "On 20 of 60 queries answers cannot be compared, for their metric does not say how "
+        "(bleu 20): plans give the answer of the arm that they expect most of"
+    ]
+    for text in (render_html(found.to_json()), render_markdown(found.to_json())):
+        assert "answers cannot be compared" in text
+
+
+def test_a_budget_below_every_price_runs_the_cheapest_and_says_so() -> None:
+    table = fused_table(30)
+    contest, planning = Contest.of(table, 0, 0.3), Planning.of(table, ("cascade",), 2)
+    policies = [Policy.parse(name) for name in ("performance", "budget:0.0000001")]
+    dear, cheap = (
+        planned[0] for planned in planning.run(contest, policies, "text", lambda _: None).values()
+    )
+    assert planning.notes == [
+        "Plan cascade spends more than budget:1e-07 allows at any of its prices: it runs at the "
+        "cheapest"
+    ]
+    assert cheap.test.cost_usd.mean() < dear.test.cost_usd.mean()
+    assert cheap.test.cost_usd.mean() == pytest.approx(cheap.points[:, 0].min(), rel=0.2)
+
+
+def test_no_metric_that_says_how_answers_compare_leaves_plans_out() -> None:
     table = fused_table(20)
     odd = replace(
         table, queries=table.queries.with_columns(pl.lit(None, pl.String).alias("metric"))

@@ -22,10 +22,12 @@ from fusionfactory.metrics import mean_or_nan
 from fusionfactory.missing import MIN_COVERAGE
 from fusionfactory.policy import Policy
 from fusionfactory.pricing import NOMINAL_OUTPUT_TOKENS, with_usable_costs
+from fusionfactory.robustness import Robustness, examine
 from fusionfactory.routers import BASE_ROUTERS, PAPER, make_router
 from fusionfactory.trial import run_router
 
 if TYPE_CHECKING:
+    from fusionfactory.robustness import Exam
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import FloatArray
 
@@ -55,21 +57,24 @@ class Evaluation:
         scenarios: Policy name to leaderboard rows, best reward first within routers.
         skipped: Policy name to the reason why it was not run.
         details: Curves, arms, tasks, shares and calibration for the report.
+        robustness: What edits and triggers do to the routers; empty where not asked for.
     """
 
     table: dict[str, Any]
     scenarios: dict[str, list[dict[str, Any]]]
     skipped: dict[str, str]
     details: dict[str, Any] = field(default_factory=dict)
+    robustness: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values; NaN and infinities become null."""
-        return {
+        content = {
             "table": clean(self.table),
             "scenarios": clean(self.scenarios),
             "skipped": self.skipped,
             "details": clean(self.details),
         }
+        return content | ({"robustness": clean(self.robustness)} if self.robustness else {})
 
 
 def evaluate(
@@ -83,6 +88,7 @@ def evaluate(
     test_share: float = 0.3,
     min_coverage: float = MIN_COVERAGE,
     draws: int = 1000,
+    robustness: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Fits and compares routers by the protocol.
@@ -98,6 +104,8 @@ def evaluate(
         min_coverage: Arms that are scored on a smaller share of the queries are left out: what an
             arm did on some queries cannot be compared with what others did on all.
         draws: Bootstrap resamples.
+        robustness: Whether to try edits and triggers on the routers of the first seed, under the
+            first scenario.
         progress: Called before every fit with steps done, steps in all, and a label.
 
     Raises:
@@ -121,22 +129,30 @@ def evaluate(
     steps = _Steps(progress, passes * seeds * len(routers))
     boards: dict[str, list[dict[str, Any]]] = {}
     details: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for judged in (False, True):
         chosen = [policy for policy in policies if policy.judge == judged]
         if not chosen:
             continue
         subject = covered_arms(table.judged(), min_coverage)[0] if judged else table
+        exams: list[Exam] | None = [] if robustness and policies[0] in chosen else None
         contests = [
-            _contest(subject, routers, chosen, seed, encoder, test_share, steps)
+            _contest(
+                subject, routers, chosen, seed, encoder, test_share, steps,
+                None if seed > first_seed else exams,
+            )
             for seed in range(first_seed, first_seed + seeds)
-        ]
+        ]  # fmt: skip
         for policy in chosen:
             boards[policy.name] = leaderboard(contests, policy, bootstrap)
         if not details:
             details = _details(subject, contests)
+        if exams is not None:
+            test = contests[0].test
+            found = Robustness.of(exams, test, policies[0], first_seed).to_json()
     order = {policy.name: boards[policy.name] for policy in policies}
     facts = table_facts(table, encoder, seeds, test_share, dropped)
-    return Evaluation(facts, order, skipped, details)
+    return Evaluation(facts, order, skipped, details, found)
 
 
 @dataclass
@@ -183,7 +199,9 @@ def _contest(
     encoder: str,
     test_share: float,
     steps: _Steps,
+    exams: list[Exam] | None,
 ) -> Contest:
+    """A split and what every router did there; each is examined by the first policy, if at all."""
     contest = Contest.of(table, seed, test_share)
     contest.entries.update(baseline_entries(contest, policies))
     encoded: dict[str, Encoded] = {}
@@ -200,6 +218,12 @@ def _contest(
             features = encoded[name].encode(contest.test.texts)
             contest.encode_us_per_query[name] = encoded[name].us_per_query
         contest.entries[spec] = replace(run_router(router, contest, policies, features), name=spec)
+        if exams is not None:
+            if router.policy_bound:
+                router.fit(contest.train, policies[0])
+            exams.append(
+                examine(router, contest.train, contest.test, policies[0], name=spec, seed=seed)
+            )
     return contest
 
 

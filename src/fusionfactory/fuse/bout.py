@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fusionfactory.fuse.planned import Planned
     from fusionfactory.fuse.routed import Routed, Setting
     from fusionfactory.policy import Policy
+    from fusionfactory.routers import Router
     from fusionfactory.types import FloatArray, IntArray
 
 __all__ = ["Bout"]
@@ -36,6 +37,7 @@ class Bout:
         singles: Name of a fixed level to the arm that was best for it on train.
         task_levels: Task to the name of the row that was best for it on train.
         plans: Name of a plan to what it did on the test side.
+        router: The fused choice's, fitted.
     """
 
     contest: Contest
@@ -43,6 +45,7 @@ class Bout:
     singles: dict[str, str] = field(default_factory=dict)
     task_levels: dict[str, str] = field(default_factory=dict)
     plans: dict[str, Answered] = field(default_factory=dict)
+    router: Router = field(init=False)
 
     @classmethod
     def of(
@@ -82,8 +85,8 @@ class Bout:
         chosen: dict[str, IntArray] = {}
         for level in setting.levels:
             if level.name == QUERY:
-                entry, chosen[QUERY] = routed[self.policy.name]
-                self.contest.entries[QUERY] = entry
+                self.contest.entries[QUERY] = routed[self.policy.name].entry
+                chosen[QUERY] = routed[self.policy.name].train
                 continue
             columns = [train.arm_names.index(name) for name in level.arms]
             means = np.array([mean_or_nan(rewards[:, column]) for column in columns])[None]
@@ -139,11 +142,11 @@ class Bout:
         """Adds the entry of one router over all arms and plans; it sees no task label."""
         query = next((level for level in setting.levels if level.name == QUERY), None)
         if query and query.arms == self.contest.train.arm_names:
-            entry = replace(routed[self.policy.name][0], name=FUSED)
+            entry, self.router = routed[self.policy.name].entry, routed[self.policy.name].router
         else:
-            router = setting.make(self.contest.seed)
-            entry = replace(run_router(router, self.contest, [self.policy], None), name=FUSED)
-        self.contest.entries[FUSED] = entry
+            self.router = setting.make(self.contest.seed)
+            entry = run_router(self.router, self.contest, [self.policy], None)
+        self.contest.entries[FUSED] = replace(entry, name=FUSED)
 
     def _arms(self, count: int) -> None:
         for column, name in enumerate(self.contest.test.arm_names[:count]):

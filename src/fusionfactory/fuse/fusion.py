@@ -15,11 +15,12 @@ from fusionfactory.encoders import make_encoder
 from fusionfactory.errors import PolicyError, TableError
 from fusionfactory.evaluation import Encoded, applicable, clean, covered_arms, table_facts
 from fusionfactory.fuse.board import board, details
-from fusionfactory.fuse.bout import Bout
 from fusionfactory.fuse.comparison import compare_levels
-from fusionfactory.fuse.levels import LABELS, QUERY, levels_of
+from fusionfactory.fuse.hardness import examined
+from fusionfactory.fuse.levels import LABELS, levels_of
 from fusionfactory.fuse.planned import PLANS, Planning
-from fusionfactory.fuse.routed import Setting, route
+from fusionfactory.fuse.rounds import Rounds
+from fusionfactory.fuse.routed import Setting
 from fusionfactory.intervals import Bootstrap
 from fusionfactory.leaderboard import BASELINE_ROWS
 from fusionfactory.missing import MIN_COVERAGE
@@ -31,15 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from fusionfactory.evaluation import Progress
-    from fusionfactory.fuse.levels import Level
     from fusionfactory.table import OutcomeTable
 
 __all__ = ["Fusion", "fuse"]
 
 FOLDS = 3
 """Parts of the train side: for each, routers and plans are fitted on the others."""
-
-_JUDGED = "levels are compared by the task metric; `evaluate` compares routers by the judge"
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,7 @@ class Fusion:
         skipped: Policy name to the reason why it was not run.
         details: Curves, arms, tasks, shares and calibration for the report, of the first seed.
         fusion: The levels by task and domain under the first policy, and the plans in words.
+        robustness: What edits and triggers do to the fused choice; empty where not asked for.
     """
 
     table: dict[str, Any]
@@ -59,16 +58,18 @@ class Fusion:
     skipped: dict[str, str]
     details: dict[str, Any]
     fusion: dict[str, Any] = field(default_factory=dict)
+    robustness: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values: what `evaluate` writes, and `fusion` besides."""
-        return {
+        content = {
             "table": clean(self.table),
             "scenarios": clean(self.scenarios),
             "skipped": self.skipped,
             "details": clean(self.details),
             "fusion": clean(self.fusion),
         }
+        return content | ({"robustness": clean(self.robustness)} if self.robustness else {})
 
 
 def fuse(
@@ -85,6 +86,7 @@ def fuse(
     min_coverage: float = MIN_COVERAGE,
     folds: int = FOLDS,
     draws: int = 1000,
+    robustness: bool = False,
     progress: Progress | None = None,
 ) -> Fusion:
     """Compares the levels by task and domain, and chooses one per query.
@@ -94,7 +96,8 @@ def fuse(
         plans: Specifications as for `make_plan`; none for no plans.
         router: Of the query level and of the fused choice, as for `make_router`.
         students: Models that are distilled; none finds those that `distill register` described.
-        scenarios: Policies as for `Policy.parse`; the levels' table is of the first.
+        scenarios: Policies as for `Policy.parse`; the levels' table is of the first. Under `judge`
+            the judge's scores take the place of the task metric, for routers and plans too.
         seeds: Splits; seed s is the split's, the router's and the plans'.
         first_seed: The seeds are this one and those that follow.
         encoder: Default encoder of the router.
@@ -102,6 +105,7 @@ def fuse(
         min_coverage: Arms that are scored on a smaller share of the queries are left out.
         folds: Parts of the train side, at least 2.
         draws: Bootstrap resamples.
+        robustness: Whether to try edits and triggers on the fused choice of the first seed.
         progress: Called before every fit with steps done, steps in all, and a label.
 
     Raises:
@@ -111,37 +115,35 @@ def fuse(
     """
     _check(router, encoder, seeds, folds)
     table, dropped = covered_arms(table, min_coverage)
-    levels = _levels(table, students)
+    levels_of(_checked(table).arms, students)
     table = with_usable_costs(table)
-    policies, skipped = _by_metric(scenarios, table, min_coverage)
+    policies, skipped = applicable([Policy.parse(name) for name in scenarios], table, min_coverage)
     planning = Planning.of(table, plans, folds)
-    steps = _Steps(progress, seeds * (1 + len(planning)))
-    bouts: dict[str, list[Bout]] = {policy.name: [] for policy in policies}
-    for seed in range(first_seed, first_seed + seeds):
-        contest = Contest.of(table, seed, test_share)
-        fitted = Encoded(make_encoder(encoder).fit(contest.train.texts), table.texts)
-        setting = Setting(levels, router, fitted, folds)
-        steps.of(seed)(router)
-        routed = route(contest, policies, levels[-1], setting) if levels[-1].name == QUERY else {}
-        planned = planning.run(contest, policies, fitted, steps.of(seed))
-        for policy in policies:
-            bouts[policy.name].append(
-                Bout.of(contest, policy, setting, routed, planned[policy.name])
-            )
+    passes = [Rounds.of(table, [p for p in policies if not p.judge], planning, students)]
+    if any(policy.judge for policy in policies):
+        scored = covered_arms(table.judged(), min_coverage)[0]
+        columns = [table.arm_names.index(name) for name in scored.arm_names]
+        judged = [policy for policy in policies if policy.judge]
+        passes.append(Rounds.of(scored, judged, planning.among(columns), students))
+    passes = [one for one in passes if one.policies]
+    steps = _Steps(progress, len(passes) * seeds * (1 + len(planning)))
+    for one in passes:
+        for seed in range(first_seed, first_seed + seeds):
+            contest = Contest.of(one.table, seed, test_share)
+            fitted = Encoded(make_encoder(encoder).fit(contest.train.texts), table.texts)
+            one.run(contest, Setting(one.levels, router, fitted, folds), steps.of(seed))
     bootstrap = Bootstrap(table.groups(), draws)
-    first = bouts[policies[0].name]
+    bouts = {name: rounds for one in passes for name, rounds in one.bouts.items()}
+    leading = next(one for one in passes if policies[0] in one.policies)
+    first = leading.bouts[policies[0].name]
     facts = table_facts(table, encoder, seeds, test_share, dropped)
     return Fusion(
         facts | {"router": router, "folds": folds},
-        {name: board(rounds, bootstrap) for name, rounds in bouts.items()},
+        {policy.name: board(bouts[policy.name], bootstrap) for policy in policies},
         skipped,
-        details(first[0], table),
-        compare_levels(first, draws)
-        | {
-            "levels": [{"name": level.name, "arms": list(level.arms)} for level in levels],
-            "plans": planning.told,
-            "plans_left_out": planning.reason,
-        },
+        details(first[0], leading.table),
+        compare_levels(first, draws) | leading.to_json(),
+        examined(first[0], draws) if robustness else {},
     )
 
 
@@ -172,7 +174,8 @@ def _check(router: str, encoder: str, seeds: int, folds: int) -> None:
         raise PolicyError(msg, field="router")
 
 
-def _levels(table: OutcomeTable, students: Collection[str]) -> list[Level]:
+def _checked(table: OutcomeTable) -> OutcomeTable:
+    """The table, where there is something to choose between and no arm is called as a row is."""
     if len(table.arms) < 2:
         msg = f"only one arm ({table.arm_names[0]}): there is nothing to choose between"
         raise TableError(msg, field="llm")
@@ -180,18 +183,4 @@ def _levels(table: OutcomeTable, students: Collection[str]) -> list[Level]:
     if taken:
         msg = f"an arm is called {taken[0]!r}, as a row of every leaderboard is: rename it"
         raise TableError(msg, field="llm")
-    return levels_of(table.arms, students)
-
-
-def _by_metric(
-    scenarios: Sequence[str], table: OutcomeTable, min_coverage: float
-) -> tuple[list[Policy], dict[str, str]]:
-    """The policies that can be run; the judge's is none, for levels are compared by the metric."""
-    policies = [Policy.parse(name) for name in scenarios]
-    judged = {policy.name: _JUDGED for policy in policies if policy.judge}
-    rest = [policy for policy in policies if not policy.judge]
-    if not rest:
-        msg = f"no scenario can be run: {judged}"
-        raise PolicyError(msg)
-    found, skipped = applicable(rest, table, min_coverage)
-    return found, skipped | judged
+    return table

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusionfactory.answers import group_answers
-from fusionfactory.errors import MissingExtraError, SandboxError, UnknownNameError
+from fusionfactory.answers import group_answers, incomparable
+from fusionfactory.errors import MissingExtraError, SandboxError
 from fusionfactory.fuse.arena import Answered, fold_numbers
 from fusionfactory.fuse.levels import PLAN
-from fusionfactory.fuse.priced import curve, paid, under
+from fusionfactory.fuse.priced import curve, too_dear, under
 from fusionfactory.fuse.telling import plan_words
 from fusionfactory.plans import make_plan, replay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fusionfactory.answers import AnswerGroups
     from fusionfactory.contest import Contest
@@ -68,6 +68,7 @@ class Planning:
         answers: Of the whole table.
         reason: Why plans are left out; None where they are not.
         told: Per plan its name and how it goes on, of the first split under the first policy.
+        notes: What limits the plans, a sentence each.
     """
 
     specs: tuple[str, ...]
@@ -75,6 +76,7 @@ class Planning:
     answers: AnswerGroups | None = None
     reason: str | None = None
     told: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, table: OutcomeTable, specs: Sequence[str], folds: int) -> Planning:
@@ -91,11 +93,17 @@ class Planning:
             return cls((), folds, reason=_NO_RESPONSES)
         try:
             answers = group_answers(table)
-        except (MissingExtraError, SandboxError, UnknownNameError) as error:
+        except (MissingExtraError, SandboxError) as error:
             return cls((), folds, reason=str(error))
         if (answers.groups < 0).all():
             return cls((), folds, reason=_NO_ANSWERS)
-        return cls(tuple(specs), folds, answers)
+        odd = incomparable(table)
+        return cls(tuple(specs), folds, answers, notes=[_odd_words(odd, len(table))] if odd else [])
+
+    def among(self, columns: Sequence[int]) -> Planning:
+        """The same plans between some of the table's arms, with nothing told yet."""
+        answers = self.answers and self.answers.columns(columns)
+        return Planning(self.specs, self.folds, answers, self.reason, notes=list(self.notes))
 
     def __len__(self) -> int:
         return len(self.specs)
@@ -129,13 +137,17 @@ class Planning:
             fit_s = time.perf_counter() - start
             inside = self._inside(spec, contest, encoder, trained, number, policies)
             points = curve(plan, contest.test, tested)
+            name = f"{PLAN}{spec}"
             for policy in policies:
                 done = replay(under(plan, policy), contest.test, tested)
                 answered = _answered(plan, contest.test, done)
-                name = f"{PLAN}{spec}"
-                found[policy.name].append(
-                    Planned(name, inside[policy.name], answered, points, fit_s)
-                )
+                mine = Planned(name, inside[policy.name], answered, points, fit_s)
+                found[policy.name].append(mine)
+                if too_dear(plan, policy) and telling:
+                    self.notes.append(
+                        f"Plan {spec} spends more than {policy.name} allows at any of its prices: "
+                        "it runs at the cheapest"
+                    )
                 if telling and policy is policies[0]:
                     names = [arm.name for arm in plan.arms_]
                     self.told.append({"name": name, "words": plan_words(names, done)})
@@ -178,7 +190,15 @@ class Planning:
         return {name: Answered.joined(some).rows(back) for name, some in parts.items()}
 
 
+def _odd_words(odd: Mapping[str, int], queries: int) -> str:
+    named = ", ".join(f"{metric or 'none'} {number}" for metric, number in odd.items())
+    return (
+        f"On {sum(odd.values())} of {queries} queries answers cannot be compared, for their metric "
+        f"does not say how ({named}): plans give the answer of the arm that they expect most of"
+    )
+
+
 def _answered(plan: Plan, table: OutcomeTable, done: Replayed) -> Answered:
-    """In the table's columns; a call of unknown cost makes the query's cost unknown."""
+    """In the table's columns."""
     columns = np.array([table.arm_names.index(arm.name) for arm in plan.arms_])
-    return Answered(done.quality, paid(plan, table, done.called), columns[done.answered])
+    return Answered(done.quality, done.cost_usd, columns[done.answered])

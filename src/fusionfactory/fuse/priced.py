@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from fusionfactory.answers import AnswerGroups
     from fusionfactory.policy import Policy
     from fusionfactory.table import OutcomeTable
-    from fusionfactory.types import BoolArray, FloatArray
+    from fusionfactory.types import FloatArray
 
-__all__ = ["Priced", "curve", "paid", "under"]
+__all__ = ["Priced", "curve", "too_dear", "under"]
 
 
 @runtime_checkable
 class Priced(Protocol):
-    """A plan with prices to run at."""
+    """A plan with prices to run at, and what it spends at each on the training queries."""
 
     price_: FloatArray
+    spend_usd_: FloatArray
 
     def under(self, policy: Policy) -> Plan:
         """The same plan run by another policy."""
@@ -32,8 +33,25 @@ class Priced(Protocol):
 
 
 def under(plan: Plan, policy: Policy) -> Plan:
-    """The plan run by a policy; one that knows no price runs as it is."""
-    return plan.under(policy) if isinstance(plan, Priced) else plan
+    """The plan run by a policy, at its cheapest where the budget is too small for any price.
+
+    A plan that knows no price runs as it is.
+    """
+    if not isinstance(plan, Priced):
+        return plan
+    if too_dear(plan, policy):
+        return plan.at(int(plan.spend_usd_.argmin()))
+    return plan.under(policy)
+
+
+def too_dear(plan: Plan, policy: Policy) -> bool:
+    """Whether the plan spends more than the policy's budget at each of its prices."""
+    budget = policy.budget_usd
+    return (
+        budget is not None
+        and isinstance(plan, Priced)
+        and not bool((plan.spend_usd_ <= budget).any())
+    )
 
 
 def curve(plan: Plan, table: OutcomeTable, answers: AnswerGroups) -> FloatArray:
@@ -50,11 +68,5 @@ def curve(plan: Plan, table: OutcomeTable, answers: AnswerGroups) -> FloatArray:
     points = []
     for run in runs:
         done = replay(run, table, answers)
-        points.append((mean_cost(paid(run, table, done.called)), mean_or_nan(done.quality)))
+        points.append((mean_cost(done.cost_usd), mean_or_nan(done.quality)))
     return np.unique(np.array(points), axis=0)
-
-
-def paid(plan: Plan, table: OutcomeTable, called: BoolArray) -> FloatArray:
-    """(n,) USD of all calls of every query; NaN where the cost of one is unknown."""
-    columns = [table.arm_names.index(arm.name) for arm in plan.arms_]
-    return np.asarray(np.where(called, table.cost_usd[:, columns], 0.0).sum(axis=1))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fusionfactory.contest import Entry
 from fusionfactory.fuse.arena import fold_numbers, only_arms
 from fusionfactory.fuse.levels import QUERY
 from fusionfactory.routers import make_router
@@ -16,7 +15,7 @@ from fusionfactory.trial import run_router
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusionfactory.contest import Contest
+    from fusionfactory.contest import Contest, Entry
     from fusionfactory.encoders import Encoder
     from fusionfactory.fuse.levels import Level
     from fusionfactory.policy import Policy
@@ -25,8 +24,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Routed", "Setting", "route"]
 
-Routed: TypeAlias = tuple[Entry, "IntArray"]
-"""A router's entry, and the (n,) columns that it chose on train, out of fold."""
+
+class Routed(NamedTuple):
+    """What a router chose under one policy.
+
+    Attributes:
+        entry: On test.
+        train: (n,) columns on train, out of fold.
+        router: Fitted on the whole train side.
+    """
+
+    entry: Entry
+    train: IntArray
+    router: Router
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,8 @@ def route(
     """The query level's choices under every policy, in columns of the whole table."""
     some = only_arms(contest, level.arms)
     columns = np.array([contest.train.arm_names.index(name) for name in level.arms])
-    entry = run_router(setting.make(contest.seed), some, policies, None)
+    whole = setting.make(contest.seed)
+    entry = run_router(whole, some, policies, None)
     inside = {policy.name: np.empty(len(some.train), dtype=np.int64) for policy in policies}
     number = fold_numbers(some.train, setting.folds, contest.seed)
     for fold in range(setting.folds):
@@ -68,5 +79,5 @@ def route(
     found: dict[str, Routed] = {}
     for policy in policies:
         mine = replace(entry, name=QUERY, picks={policy.name: columns[entry.picks[policy.name]]})
-        found[policy.name] = (mine, inside[policy.name])
+        found[policy.name] = Routed(mine, inside[policy.name], whole)
     return found

@@ -39,6 +39,8 @@ class FuseDocument(Rows):
         chosen: Name of a fixed level to its arm, of the first seed.
         task_levels: Task to the name of the row that was best on train, of the first seed.
         plans_left_out: Why there are no plans; None where there are.
+        plan_notes: What limits the plans, a sentence each without its full stop.
+        judged: Whether quality is the judge's score.
     """
 
     scenario: str
@@ -51,3 +53,5 @@ class FuseDocument(Rows):
     task_levels: dict[str, str] = Field(default_factory=dict)
     plans: list[PlanFacts] = Field(default_factory=list)
     plans_left_out: str | None = None
+    plan_notes: list[str] = Field(default_factory=list)
+    judged: bool = False

@@ -61,6 +61,8 @@ def fuse_lead(document: FuseDocument) -> str:
         f"{count(document.different)} test queries on {count(tasks)} "
         f"task{'' if tasks == 1 else 's'}, each task weighing the same."
     ]
+    if document.judged:
+        told.append("Quality is the judge’s score.")
     base, fixed = document.row(document.base), document.row(document.fixed)
     if base is not None:
         arm = document.chosen.get(document.base)
@@ -79,10 +81,11 @@ def fuse_lead(document: FuseDocument) -> str:
 
 
 def fuse_remarks(document: FuseDocument) -> list[Note]:
-    """The claims, true or not, why there are no plans, and what was left out."""
+    """The claims, true or not, what was left out, and what limits the plans."""
     found = row_remarks(document, cost_basis="")
     if document.plans_left_out:
         found.append(Note("info", f"Plans are left out: {document.plans_left_out}."))
+    found += [Note("warn", f"{note}.") for note in document.plan_notes]
     return found
 
 

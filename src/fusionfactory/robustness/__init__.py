@@ -6,6 +6,7 @@ from fusionfactory.robustness.ceilings import Ceilings, ceilings, sampled_oracle
 from fusionfactory.robustness.collapse import Spread, spread
 from fusionfactory.robustness.consistency import Shift, consistency
 from fusionfactory.robustness.edits import EDITS, Edit, edited, find_edit
+from fusionfactory.robustness.exam import Exam, Robustness, examine
 from fusionfactory.robustness.triggers import Attack, Trigger, attack, dearest, find_trigger
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "Attack",
     "Ceilings",
     "Edit",
+    "Exam",
+    "Robustness",
     "Shift",
     "Spread",
     "Trigger",
@@ -21,6 +24,7 @@ __all__ = [
     "consistency",
     "dearest",
     "edited",
+    "examine",
     "find_edit",
     "find_trigger",
     "sampled_oracle",
