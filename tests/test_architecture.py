@@ -45,7 +45,7 @@ LAYERS = [
     {"contest", "testing", "off_policy"},
     {"leaderboard", "trial"},
     {"evaluation", "holdout", "report"},
-    {"fuse"},
+    {"fuse", "left_out"},
     {"demo"},
     {"gateway"},
     {"cli"},

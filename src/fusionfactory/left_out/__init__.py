@@ -1,0 +1,8 @@
+"""What a router does where nothing was learnt: on tasks left out, and with arms left out."""
+
+from __future__ import annotations
+
+from fusionfactory.left_out.arms import leave_arms_out
+from fusionfactory.left_out.tasks import leave_tasks_out
+
+__all__ = ["leave_arms_out", "leave_tasks_out"]
