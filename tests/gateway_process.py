@@ -101,13 +101,18 @@ class Serving:
         asked = {"model": "auto", "messages": [{"role": "user", "content": text}], **body}
         return self.ask("POST", "/v1/chat/completions", asked)
 
-    def workers(self) -> list[int]:
-        """Process ids of the workers that are ready, by the log."""
-        return [
-            int(line["process"])
-            for line in self.log
-            if line["event"].startswith("worker") and line["event"].endswith("is ready")
-        ]
+    def workers(self, least: int = 1) -> list[int]:
+        """Process ids of the workers that got ready, by the log, when there are so many."""
+
+        def ready() -> list[int]:
+            return [
+                int(line["process"])
+                for line in list(self.log)
+                if line["event"].startswith("worker") and line["event"].endswith("is ready")
+            ]
+
+        self.wait(lambda _: len(ready()) >= least)
+        return ready()
 
     def events(self, starting: str) -> list[dict[str, Any]]:
         """Lines whose event starts like this."""

@@ -92,11 +92,11 @@ def test_a_second_start_keeps_the_version_and_says_so(folder: Path) -> None:
 
 def test_a_killed_worker_is_started_again_and_others_answer(folder: Path) -> None:
     with serving(folder, "--router", "router") as gateway:
-        first, second = gateway.workers()
+        first, second = gateway.workers(2)
         with Traffic(gateway) as traffic:
             gateway.wait(lambda _: len(traffic.good) > 20)
             os.kill(first, signal.SIGKILL)
-            gateway.wait(lambda it: len(it.workers()) == 3)
+            assert len(gateway.workers(3)) == 3
             then = len(traffic.good)
             gateway.wait(lambda _: len(traffic.good) > then + 20)
         assert gateway.workers()[-1] not in {first, second}
@@ -156,7 +156,7 @@ def test_a_drain_ends_what_does_not_end_itself(folder: Path, stub: StubUpstream)
 
 def test_the_workers_follow_a_supervisor_that_was_killed(folder: Path) -> None:
     with serving(folder, "--router", "router") as gateway:
-        workers = gateway.workers()
+        workers = gateway.workers(2)
         gateway.process.kill()
         gateway.process.wait(10)
 
@@ -224,8 +224,8 @@ def test_what_counts_from_the_next_start_leaves_workers_and_ingester_where_they_
         gateway.wait(lambda it: len(it.events("the new settings are in force")) >= 2)
         told = gateway.events("the new settings are in force")
         assert {tuple(line["from_the_next_start"]) for line in told} == {("workers", "state")}
-        os.kill(gateway.workers()[-1], signal.SIGKILL)
-        gateway.wait(lambda it: len(it.workers()) == 3)
+        os.kill(gateway.workers(2)[-1], signal.SIGKILL)
+        assert len(gateway.workers(3)) == 3
         reply = gateway.chat()
         assert reply.headers["x-fusionfactory-router"] == Versions(folder / "gateway").current
         gateway.wait(lambda _: reply.headers["x-request-id"] in stored(folder))
