@@ -73,6 +73,35 @@ def test_a_table_without_responses_has_no_plans_and_it_is_said(run: Run, folder:
     assert "Plans are left out: the table has no responses" in run.out
 
 
+def test_robustness_is_told_on_the_terminal_in_json_and_in_the_report(
+    run: Run, folder: Path
+) -> None:
+    assert run("fuse", "log.parquet", *QUICK, "--robustness", "--html", "f.md", "--json") == 0
+    assert run.json()["robustness"]["routers"][0]["router"] == "fused"
+    assert "How steady decisions are" in (folder / "f.md").read_text()
+    assert "Oracle, corrected for noise" in run.err
+
+
+def test_evaluate_leaves_out_tasks_and_arms_and_examines_routers(run: Run, folder: Path) -> None:
+    options = ("--leave-out", "task", "--leave-out", "arm", "--labels", "20", "--robustness")
+    few = ("--router", "ridge", "--scenario", "performance")
+    assert run("evaluate", "scores.parquet", *few, *options, "--json", "--html", "e.html") == 0
+    content = run.json()
+    assert set(content["left_out"]) == {"task", "arm"}
+    assert content["left_out"]["arm"]["labels"] == [20]
+    assert len(content["left_out"]["arm"]["routers"][0]["rows"]) == 6
+    assert "ridge on left-out tasks" in run.err
+    assert "ridge with left-out arms" in (folder / "e.html").read_text()
+
+
+def test_a_router_that_can_take_no_arm_is_refused_before_anything_is_fitted(
+    run: Run, folder: Path
+) -> None:
+    arguments = ("--router", "ridge,knn-paper", "--leave-out", "arm")
+    assert run("evaluate", "scores.parquet", *arguments) == 2
+    assert "'knn-paper' learns one policy's labels and can take no arm" in run.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

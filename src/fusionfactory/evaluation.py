@@ -147,9 +147,8 @@ def evaluate(
             boards[policy.name] = leaderboard(contests, policy, bootstrap)
         if not details:
             details = _details(subject, contests)
-        if exams is not None:
-            test = contests[0].test
-            found = Robustness.of(exams, test, policies[0], first_seed).to_json()
+        if exams:
+            found = Robustness.of(exams, subject, policies[0], first_seed).to_json()
     order = {policy.name: boards[policy.name] for policy in policies}
     facts = table_facts(table, encoder, seeds, test_share, dropped)
     return Evaluation(facts, order, skipped, details, found)

@@ -44,7 +44,7 @@ def command(log_name: str, html_path: Path, seeds: int, json_path: str | None) -
             found = evaluate(
                 log, scenarios=DEFAULT_SCENARIOS, seeds=seeds, encoder=encoder, progress=progress
             )
-        print_evaluation(where, found)
+        print_evaluation(where, found.to_json())
         _print_decisions(where, table, encoder)
     if json_path:
         write_json(found.to_json(), json_path)

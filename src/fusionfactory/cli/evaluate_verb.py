@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionfactory.cli.findings import print_findings
 from fusionfactory.cli.output import (
     about,
     console,
@@ -19,11 +20,15 @@ from fusionfactory.cli.output import (
 )
 from fusionfactory.leaderboard import BASELINE_ROWS
 from fusionfactory.report import check_path, write_report
+from fusionfactory.report.document import read
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from rich.console import Console
 
-    from fusionfactory.evaluation import Evaluation
+    from fusionfactory.left_out.tasks import Part
+    from fusionfactory.table import OutcomeTable
 
 __all__ = ["command", "print_evaluation"]
 
@@ -55,6 +60,13 @@ def _names(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
               default=0.3, show_default=True, help="Share of queries tested on.")  # fmt: skip
 @click.option("--min-coverage", type=click.FloatRange(0, 1), default=0.9, show_default=True,
               help="Leave out arms that are scored on fewer of the queries.")  # fmt: skip
+@click.option("--robustness", is_flag=True,
+              help="Try edits and triggers on the routers of the first split.")  # fmt: skip
+@click.option("--leave-out", multiple=True, type=click.Choice(["task", "domain", "arm"]),
+              help="Fit without every task, domain or arm, too; repeat it.")  # fmt: skip
+@click.option("--labels", multiple=True, type=click.IntRange(0), metavar="K",
+              help="Labels that a left-out arm is given back with; repeat it "
+              "[0, 25, 100].")  # fmt: skip
 @click.option("--format", "format_name", help="Format of TABLE [found from the file].")
 @click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a report.")
 @json_option
@@ -66,6 +78,9 @@ def command(
     encoder: str,
     test_share: float,
     min_coverage: float,
+    robustness: bool,
+    leave_out: tuple[str, ...],
+    labels: tuple[int, ...],
     format_name: str | None,
     html_path: Path | None,
     json_path: str | None,
@@ -78,28 +93,66 @@ def command(
         check_path(html_path)
     where = console(json_path)
     outcomes = read_table(table, format_name)
+    scenarios = scenario or DEFAULT_SCENARIOS
+    left: dict[str, Any] = {}
     with about(table), progress_bar(where) as progress:
+        if leave_out:
+            left = _left_out(
+                outcomes, leave_out, labels, seeds, test_share,
+                routers=router or ("stack",), scenario=scenarios[0], encoder=encoder,
+                min_coverage=min_coverage, progress=progress,
+            )  # fmt: skip
         found = evaluate(
             outcomes,
             router or (*BASE_ROUTERS, *PAPER),
-            scenarios=scenario or DEFAULT_SCENARIOS,
+            scenarios=scenarios,
             seeds=seeds,
             encoder=encoder,
             test_share=test_share,
             min_coverage=min_coverage,
+            robustness=robustness,
             progress=progress,
         )
-    print_evaluation(where, found)
+    content = found.to_json() | left
+    print_evaluation(where, content)
     if json_path:
-        write_json(found.to_json(), json_path)
+        write_json(content, json_path)
     if html_path:
-        write_report(found.to_json(), html_path)
+        write_report(content, html_path)
         where.print(f"report: {html_path}")
 
 
-def print_evaluation(where: Console, evaluation: Evaluation) -> None:
-    """Facts, one leaderboard per scenario, and what was left out."""
-    content = evaluation.to_json()
+def _left_out(
+    outcomes: OutcomeTable,
+    parts: Sequence[str],
+    labels: Sequence[int],
+    seeds: int,
+    test_share: float,
+    **shared: Any,  # noqa: ANN401  what both ways of leaving out take
+) -> dict[str, Any]:
+    """The part `left_out` of the JSON. It comes first, so that wrong use is told at once."""
+    from fusionfactory.evaluation import clean
+    from fusionfactory.left_out import LABELS, leave_arms_out, leave_tasks_out
+
+    found: dict[str, Any] = {}
+    for part in dict.fromkeys(parts):
+        if part == "arm":
+            found[part] = leave_arms_out(
+                outcomes, labels=labels or LABELS, seeds=seeds, test_share=test_share, **shared
+            )
+        else:
+            by: Part = "task" if part == "task" else "domain"
+            found[part] = leave_tasks_out(outcomes, by=by, **shared)
+    return {"left_out": clean(found)}
+
+
+def print_evaluation(where: Console, content: Mapping[str, Any]) -> None:
+    """Facts, one leaderboard per scenario, and what was asked for besides.
+
+    Args:
+        where: The console.
+        content: `Evaluation.to_json()`, with or without the part `left_out`.
+    """
     facts = content["table"]
     where.print(
         f"{facts['queries']} queries x {facts['arms']} arms, {facts['tasks']} tasks; "
@@ -117,5 +170,6 @@ def print_evaluation(where: Console, evaluation: Evaluation) -> None:
             f"{'; '.join(verdicts)}.",
             soft_wrap=True,
         )
+    print_findings(where, read(content))
     for name, reason in content["skipped"].items():
         where.print(f"[yellow]{name} was skipped: {reason}.[/]")

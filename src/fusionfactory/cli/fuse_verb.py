@@ -9,6 +9,7 @@ import click
 from rich import box
 from rich.table import Table
 
+from fusionfactory.cli.findings import print_findings
 from fusionfactory.cli.gains import coloured, print_notes
 from fusionfactory.cli.output import (
     about,
@@ -65,14 +66,16 @@ def _names(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
 @click.option("--student", "students", multiple=True,
               help="A distilled model; repeat it [by what `distill register` wrote].")  # fmt: skip
 @click.option("--scenario", "scenarios", multiple=True, metavar="S",
-              help="performance, balance, cost, price:USD, budget:USD; repeat it. The levels' "
-              "table is of the first [performance].")  # fmt: skip
+              help="performance, balance, cost, judge, price:USD, budget:USD; repeat it. The "
+              "levels' table is of the first [performance].")  # fmt: skip
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Splits.")
 @click.option("--encoder", default="text", show_default=True, help="Default text encoder.")
 @click.option("--test-share", type=click.FloatRange(0, 1, min_open=True, max_open=True),
               default=0.3, show_default=True, help="Share of queries tested on.")  # fmt: skip
 @click.option("--min-coverage", type=click.FloatRange(0, 1), default=0.9, show_default=True,
               help="Leave out arms that are scored on fewer of the queries.")  # fmt: skip
+@click.option("--robustness", is_flag=True,
+              help="Try edits and triggers on the fused choice of the first split.")  # fmt: skip
 @click.option("--format", "format_name", help="Format of TABLE [found from the file].")
 @click.option("--html", "report_path", type=click.Path(path_type=Path),
               help="Report to write: .html, .md or .json.")  # fmt: skip
@@ -88,6 +91,7 @@ def command(
     encoder: str,
     test_share: float,
     min_coverage: float,
+    robustness: bool,
     format_name: str | None,
     report_path: Path | None,
     json_path: str | None,
@@ -113,6 +117,7 @@ def command(
             encoder=encoder,
             test_share=test_share,
             min_coverage=min_coverage,
+            robustness=robustness,
             progress=progress,
         )
     print_fusion(where, found)
@@ -132,13 +137,14 @@ def print_fusion(where: Console, found: Fusion) -> None:
         f"{facts['test_queries']} queries, {facts['seeds']} split(s), router {facts['router']}"
     )
     print_caveats(where, facts["cost_basis"], facts["arms_left_out"])
-    document = read(content).fusion
-    if document is not None:
-        _print_levels(where, document)
+    document = read(content)
+    if document.fusion is not None:
+        _print_levels(where, document.fusion)
     for name, rows in content["scenarios"].items():
         where.print()
         shown = [row for row in rows if row["kind"] != "arm"]
         print_leaderboard(where, name, shown, has_costs=facts["cost_basis"] != "missing")
+    print_findings(where, document)
     for name, reason in content["skipped"].items():
         where.print(f"[yellow]{name} was skipped: {reason}.[/]")
 

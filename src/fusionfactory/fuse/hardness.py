@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fusionfactory.fuse.arena import stacked
 from fusionfactory.fuse.levels import FUSED
 from fusionfactory.robustness import Robustness, examine
 
@@ -27,6 +28,5 @@ def examined(bout: Bout, draws: int) -> dict[str, Any]:
     exam = examine(
         bout.router, train, test, bout.policy, name=FUSED, seed=bout.contest.seed, draws=draws
     )
-    alone = test.arm_names[: len(test.arms) - len(bout.plans)]
-    found = Robustness.of([exam], test.select_arms(alone), bout.policy, bout.contest.seed)
-    return found.to_json()
+    alone = stacked([train, test]).select_arms(test.arm_names[: len(test.arms) - len(bout.plans)])
+    return Robustness.of([exam], alone, bout.policy, bout.contest.seed).to_json()

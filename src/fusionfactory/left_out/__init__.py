@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fusionfactory.left_out.arms import leave_arms_out
+from fusionfactory.left_out.arms import LABELS, leave_arms_out
 from fusionfactory.left_out.tasks import leave_tasks_out
 
-__all__ = ["leave_arms_out", "leave_tasks_out"]
+__all__ = ["LABELS", "leave_arms_out", "leave_tasks_out"]

@@ -13,6 +13,7 @@ from fusionfactory.left_out.setting import Setting
 from fusionfactory.metrics import mean_or_nan, taken
 from fusionfactory.missing import MIN_COVERAGE
 from fusionfactory.onboarding import GrownRouter, choose_queries
+from fusionfactory.routers import make_router
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,14 +22,17 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import FloatArray, IntArray
 
-__all__ = ["leave_arms_out"]
+__all__ = ["LABELS", "leave_arms_out"]
+
+LABELS = (0, 25, 100)
+"""Numbers of labelled queries that are compared by default."""
 
 
 def leave_arms_out(
     table: OutcomeTable,
     routers: Sequence[str] = ("stack",),
     *,
-    labels: Sequence[int] = (0, 25, 100),
+    labels: Sequence[int] = LABELS,
     arms: Sequence[str] | None = None,
     scenario: str = "performance",
     seeds: int = 1,
@@ -73,6 +77,10 @@ def leave_arms_out(
     if any(number < 0 for number in labels) or not labels:
         msg = f"expected numbers of queries of at least 0, got {list(labels)}"
         raise PolicyError(msg, field="labels")
+    for spec in routers:
+        if make_router(spec, encoder=encoder).policy_bound:
+            msg = f"{spec!r} learns one policy's labels and can take no arm: choose another router"
+            raise PolicyError(msg, field="router")
     setting = Setting.of(table, routers, scenario, encoder, first_seed, min_coverage, draws, 3)
     named = list(setting.table.select_arms(arms).arm_names if arms else setting.table.arm_names)
     steps = _Steps(progress, len(routers) * seeds * (1 + len(named)))

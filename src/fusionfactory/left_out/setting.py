@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from fusionfactory.errors import PolicyError, TableError
+from fusionfactory.errors import TableError
 from fusionfactory.evaluation import applicable, covered_arms
 from fusionfactory.intervals import Bootstrap
 from fusionfactory.metrics import mean_or_nan
@@ -59,14 +59,11 @@ class Setting:
 
         Raises:
             TableError: The table has too few arms that are scored enough.
-            PolicyError: The scenario is unknown or cannot be run, or a router is bound to one
-                policy only.
+            PolicyError: The scenario is unknown or cannot be run.
             UnknownNameError: A router, or a parameter of one, is unknown.
         """
         for spec in routers:
-            if make_router(spec, encoder=encoder).policy_bound:
-                msg = f"{spec!r} learns one policy's labels: choose one that estimates quality"
-                raise PolicyError(msg, field="router")
+            make_router(spec, encoder=encoder)
         table = with_usable_costs(covered_arms(table, min_coverage)[0])
         policy = Policy.parse(scenario)
         applicable([policy], table, min_coverage)
@@ -79,7 +76,8 @@ class Setting:
 
     def fitted(self, spec: str, train: OutcomeTable) -> Router:
         """A router that has learnt from these outcomes."""
-        return make_router(spec, encoder=self.encoder, seed=self.seed).fit(train)
+        router = make_router(spec, encoder=self.encoder, seed=self.seed)
+        return router.fit(train, self.policy if router.policy_bound else None)
 
     def picks(self, router: Router, test: OutcomeTable) -> IntArray:
         """(n,) columns of the test table that the router chooses, which may know part of them."""

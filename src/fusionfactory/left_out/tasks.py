@@ -61,7 +61,7 @@ def leave_tasks_out(
 
     Raises:
         TableError: There are fewer than two tasks, or fewer than two arms.
-        PolicyError: The scenario is unknown or cannot be run, or a router knows one policy only.
+        PolicyError: The scenario is unknown or cannot be run.
         UnknownNameError: A router, or a parameter of one, is unknown.
     """
     setting = Setting.of(table, routers, scenario, encoder, seed, min_coverage, draws, 2)

@@ -10,7 +10,13 @@ from pydantic import BaseModel, Field, model_validator
 from fusionfactory.leaderboard import BASELINE_ROWS
 from fusionfactory.report.distill_document import DistillDocument  # noqa: TC001  pydantic reads it
 from fusionfactory.report.fuse_document import FuseDocument  # noqa: TC001  pydantic reads it
+from fusionfactory.report.left_out_document import (
+    LeftOutDocument,  # noqa: TC001  pydantic reads it
+)
 from fusionfactory.report.parts import STRICT, Count, Number, Point, checked
+from fusionfactory.report.robustness_document import (
+    RobustnessDocument,  # noqa: TC001  pydantic reads it
+)
 from fusionfactory.report.thoughts_document import ThoughtsDocument  # noqa: TC001  pydantic reads it
 
 if TYPE_CHECKING:
@@ -147,6 +153,8 @@ class Document(_Part):
     thoughts: ThoughtsDocument | None = None
     distill: DistillDocument | None = None
     fusion: FuseDocument | None = None
+    robustness: RobustnessDocument | None = None
+    left_out: LeftOutDocument | None = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> Document:

@@ -23,20 +23,25 @@ from fusionfactory.report.figures import (
 from fusionfactory.report.findings import audit_notes, collapses, headline, notes, sentence
 from fusionfactory.report.fuse_markdown import fuse_blocks
 from fusionfactory.report.heatmap import best_per_task, task_name
+from fusionfactory.report.left_out_words import left_out_findings
 from fusionfactory.report.marked import SIGNS, Raw, escaped, notes_list, table
 from fusionfactory.report.pareto import arm_order, undominated
 from fusionfactory.report.protocol import (
     BASELINES,
     DISTILL_TITLE,
     FUSE_TITLE,
+    LEFT_OUT,
     PROTOCOL,
+    ROBUSTNESS,
     THOUGHTS_TITLE,
     TITLE,
 )
+from fusionfactory.report.robustness_words import robustness_findings
 from fusionfactory.report.shares import shown_routers
 from fusionfactory.report.summary import summary_rows
 from fusionfactory.report.thoughts_document import is_thoughts, read_thoughts
 from fusionfactory.report.thoughts_markdown import thought_blocks, thoughts_markdown
+from fusionfactory.report.told import told_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +74,11 @@ def render_markdown(evaluation: Mapping[str, Any], *, title: str = "") -> str:
         if board:
             blocks += [f"### {escaped(name)}", _leaderboard(document, name)]
     blocks += [*_arms(document), *_tasks(document), *_shares(document), *_calibration(document)]
+    if document.robustness is not None:
+        findings = robustness_findings(document.robustness)
+        blocks += [f"## {ROBUSTNESS}", *told_blocks(findings)]
+    if document.left_out is not None:
+        blocks += [f"## {LEFT_OUT}", *told_blocks(left_out_findings(document.left_out))]
     blocks += [*thought_blocks(document.thoughts), *distill_blocks(document.distill)]
     blocks += [
         "## Coverage and leak audit",

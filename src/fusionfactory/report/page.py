@@ -15,6 +15,7 @@ from fusionfactory.report.findings import Note, collapses, headline, notes, sent
 from fusionfactory.report.fuse import fuse_sections
 from fusionfactory.report.fuse_words import fuse_lead
 from fusionfactory.report.heatmap import heat_map
+from fusionfactory.report.left_out_words import left_out_findings
 from fusionfactory.report.markup import Markup, join, tag
 from fusionfactory.report.pareto import has_costs, pareto_plots
 from fusionfactory.report.plotting import Series, swatch
@@ -22,16 +23,20 @@ from fusionfactory.report.protocol import (
     BASELINES,
     DISTILL_TITLE,
     FUSE_TITLE,
+    LEFT_OUT,
     PROTOCOL,
+    ROBUSTNESS,
     THOUGHTS_TITLE,
     TITLE,
 )
+from fusionfactory.report.robustness_words import robustness_findings
 from fusionfactory.report.shares import shown_routers, who_gets_what
 from fusionfactory.report.shell import Section, whole_page
 from fusionfactory.report.standings import standings
 from fusionfactory.report.summary import summary_rows
 from fusionfactory.report.thoughts import thought_sections, thoughts_page
 from fusionfactory.report.thoughts_document import is_thoughts, read_thoughts
+from fusionfactory.report.told import told_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +76,7 @@ def render_html(evaluation: Mapping[str, Any], *, title: str = "") -> str:
         Section("tasks", "Quality of every arm on every task", _tasks(document)),
         Section("shares", "Who gets what", _shares(document)),
         Section("calibration", "Calibration", _calibration(document)),
+        *_steadiness(document),
         *thought_sections(document.thoughts),
         *distill_sections(document.distill),
         Section("audit", "Coverage and leak audit", audit(document)),
@@ -78,6 +84,18 @@ def render_html(evaluation: Mapping[str, Any], *, title: str = "") -> str:
     ]
     usual = FUSE_TITLE if document.fusion else TITLE
     return whole_page(title or usual, _headline(document), sections)
+
+
+def _steadiness(document: Document) -> list[Section]:
+    """Edits, triggers and ceilings, and what was left out, where they were asked for."""
+    found = []
+    if document.robustness is not None:
+        content = told_part(robustness_findings(document.robustness))
+        found.append(Section("robustness", ROBUSTNESS, content))
+    if document.left_out is not None:
+        content = told_part(left_out_findings(document.left_out))
+        found.append(Section("left-out", LEFT_OUT, content))
+    return found
 
 
 def _headline(document: Document) -> Markup:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["BASELINES", "DISTILL_TITLE", "FUSE_TITLE", "PROTOCOL", "THOUGHTS_TITLE", "TITLE"]
+__all__ = ["BASELINES", "DISTILL_TITLE", "FUSE_TITLE", "LEFT_OUT", "PROTOCOL", "ROBUSTNESS",
+           "THOUGHTS_TITLE", "TITLE"]  # fmt: skip
 
 TITLE = "Routing report"
 THOUGHTS_TITLE = "Thought templates report"
 DISTILL_TITLE = "Distillation report"
 FUSE_TITLE = "Fusion report"
+ROBUSTNESS = "How steady decisions are"
+LEFT_OUT = "What was left out of training"
 
 PROTOCOL = (
     "Queries are split at random, by seed, into a train and a test side; a near-duplicate stays on "

@@ -101,8 +101,8 @@ class Robustness:
         policy: Name of the policy that they chose by.
         seed: Of the split.
         queries: On the test side.
-        exams: One per router.
-        ceilings: Of the test side; None where no query was answered by every arm.
+        exams: One per router, at least one.
+        ceilings: Of the whole table; None where no query was answered by every arm.
     """
 
     policy: str
@@ -112,20 +112,21 @@ class Robustness:
     ceilings: Ceilings | None
 
     @classmethod
-    def of(cls, exams: Sequence[Exam], test: OutcomeTable, policy: Policy, seed: int) -> Self:
-        """With the ceilings of the test side.
+    def of(cls, exams: Sequence[Exam], table: OutcomeTable, policy: Policy, seed: int) -> Self:
+        """With the ceilings of a table.
 
         Args:
-            exams: On that side.
-            test: Its outcomes.
+            exams: On its test side.
+            table: Both sides, which tell more of the arms than the test side alone.
             policy: That the routers chose by.
             seed: Of the split.
         """
         try:
-            reachable = ceilings(test, seed=seed)
+            reachable = ceilings(table, seed=seed)
         except TableError:
             reachable = None
-        return cls(policy.name, seed, len(test), list(exams), reachable)
+        queries = exams[0].spread.decisions
+        return cls(policy.name, seed, queries, list(exams), reachable)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
