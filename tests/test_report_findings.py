@@ -43,7 +43,7 @@ def robustness(*exams: Any, kinds: int = 4) -> dict[str, Any]:  # noqa: ANN401  
 
 def left_out() -> dict[str, Any]:
     part = {"queries": 40, "train_queries": 80, "single": "arm-0", "single_quality": 0.6,
-            "single_cost_usd": 1e-4, "cost_usd": 2e-4, "top": "arm-1", "top_share": 0.8}  # fmt: skip
+            "single_cost_usd": 1e-4, "cost_usd": 2e-4, "top": "a", "top_share": 0.8}  # fmt: skip
     good = part | {"name": "sums", "quality": 0.62, "gain": 0.02, "ci95": [0.01, 0.03]}
     bad = part | {"name": "verbs", "quality": 0.5, "gain": -0.1, "ci95": [-0.2, -0.05]}
     overall = {"gain": -0.04, "ci95": [-0.09, 0.01]}
