@@ -9,6 +9,7 @@ from answered_table import answered_table
 from fusionfactory.errors import ConfigError, TableError
 from fusionfactory.plans import load_plan, make_plan, replay, save_plan
 from fusionfactory.plans.ballots import Ballots
+from fusionfactory.plans.calibration import expected_calibration_error
 from fusionfactory.plans.vote import VotePlan
 
 VOTERS = ("small-a", "small-b", "small-c", "small-d", "large")
@@ -65,3 +66,12 @@ def test_ballots_count_who_said_what() -> None:
     assert leaders.ballot.tolist() == [1, -1, 2]
     assert leaders.first.tolist() == [0.7, 0.0, 0.4]
     assert leaders.second.tolist() == [0.2, 0.0, 0.0]
+
+
+def test_its_confidence_tells_right_answers_from_wrong_ones() -> None:
+    train, test = answered_table(600, seed=9), answered_table(600, seed=10)
+    done = replay(VotePlan(voters=VOTERS).fit(train), test)
+    assert expected_calibration_error(done.confidence, done.quality) < 0.06
+    brier = float(((done.confidence - done.quality) ** 2).mean())
+    guess = float(((done.quality.mean() - done.quality) ** 2).mean())
+    assert brier < 0.9 * guess

@@ -9,7 +9,7 @@ import numpy as np
 from fusionfactory.errors import ConfigError
 from fusionfactory.plans.ballots import Ballots
 from fusionfactory.plans.base import Plan
-from fusionfactory.plans.calibration import Calibration
+from fusionfactory.plans.confidence import Confidence
 from fusionfactory.plans.replay import execute
 from fusionfactory.plans.state import Advice, State
 
@@ -46,12 +46,14 @@ class VotePlan(Plan):
 
     Attributes:
         head_start_: Added to the log-odds of every arm.
+        confidence_: Learned on what was known when the training queries' votes were decided; it
+            has no say in the result.
     """
 
     name = "vote"
 
     head_start_: float
-    calibration_: Calibration
+    confidence_: Confidence
 
     def __init__(
         self,
@@ -86,15 +88,14 @@ class VotePlan(Plan):
         _, chosen, self.head_start_ = max(tried, key=lambda trial: trial[0])
         cost = np.nan_to_num(table.arm_cost_usd(), nan=np.inf)
         self._keep(table, np.array(sorted(chosen, key=lambda arm: (cost[arm], arm))))
-        self.calibration_ = Calibration()
-        state, advice = execute(
+        self.confidence_ = Confidence()
+        said = answers.columns(self.columns_)
+        state, _ = execute(
             self,
             State.fresh(outlook.columns(self.columns_)),
-            lambda _: (answers.groups[:, self.columns_], answers.lengths[:, self.columns_]),
+            lambda _: (said.groups, said.lengths),
         )
-        quality = table.quality[:, self.columns_][np.arange(len(table)), advice.answer]
-        known = ~np.isnan(quality)
-        self.calibration_.fit(self._share(state)[known], quality[known] > 0.5)
+        self.confidence_.fit(state, table.quality[:, self.columns_], folds)
 
     def _choose(
         self,
@@ -135,13 +136,6 @@ class VotePlan(Plan):
     def _tally(self, state: State, ballots: Ballots) -> FloatArray:
         return np.asarray((ballots.votes * self._weights(state)[ballots.query]).sum(axis=1))
 
-    def _share(self, state: State) -> FloatArray:
-        """(n,) the lead of the first answer as a share of all weights that were asked."""
-        leaders = state.ballots().leaders(self._tally(state, state.ballots()))
-        asked = np.where(state.asked, self._weights(state), 0.0).sum(axis=1)
-        lead = leaders.first - leaders.second
-        return np.asarray((1.0 + lead / np.maximum(asked, 1e-9)) / 2.0)
-
     def advise(self, state: State) -> Advice:
         """The cheapest arm not asked yet, while the result is open.
 
@@ -158,7 +152,7 @@ class VotePlan(Plan):
         first[np.arange(len(state)), missing.argmax(axis=1)] = True
         call = first & missing & open_[:, None]
         confidence = np.zeros(len(state))
-        if self.calibration_.is_fitted:
-            share = self.calibration_.predict(self._share(state))
-            confidence = np.where(leaders.ballot >= 0, share, 0.0)
+        if self.confidence_.is_fitted and len(ballots):
+            share = self.confidence_.predict(state, ballots)
+            confidence = np.where(leaders.ballot >= 0, share[leaders.ballot], 0.0)
         return Advice(call, self._standing(state, leaders.ballot, ballots.votes), confidence)
