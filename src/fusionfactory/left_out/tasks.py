@@ -101,8 +101,9 @@ def _parts(table: OutcomeTable, by: Part) -> tuple[list[str], dict[str, int]]:
     if len(sizes) < 2 or not kept:
         other = "domain" if by == "task" else "task"
         msg = (
-            f"needs at least two {by}s, one of them with {_FEWEST_QUERIES} queries, got {sizes}: "
-            f"leave out by {other}, or name the {by}s of the queries"
+            f"needs at least two {by}s, one of them with {_FEWEST_QUERIES} queries, got "
+            f"{len(sizes)}, the largest with {max(sizes.values())}: leave out by {other}, or name "
+            f"the {by}s of the queries"
         )
         raise TableError(msg, field=by)
     return kept, {name: count for name, count in sizes.items() if name not in kept}
