@@ -104,7 +104,7 @@ strategy = "direct"
 [evaluate]
 # Routers to compare; `fusionfactory evaluate --help` lists them.
 router = [
-    "stack", "trees", "ridge", "knn", "clusters", "factor", "mlp", "svm", "elo", "task",
+    "stack", "trees", "ridge", "kernel", "knn", "clusters", "factor", "mlp", "svm", "elo", "task",
     "knn-paper", "svm-paper", "mlp-paper",
 ]
 # Trade-offs: performance, balance, cost, judge, price:USD_PER_POINT, budget:USD_PER_1000_QUERIES,

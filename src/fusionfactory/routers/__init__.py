@@ -27,8 +27,10 @@ ROUTERS = Registry(
         "stack": "fusionfactory.routers.stack:StackRouter",
         "trees": "fusionfactory.routers.forest:TreesRouter",
         "ridge": "fusionfactory.routers.ridge:RidgeRouter",
+        "kernel": "fusionfactory.routers.kernel:KernelRouter",
         "knn": "fusionfactory.routers.knn:KNNRouter",
         "clusters": "fusionfactory.routers.clusters:ClusterRouter",
+        "pairs": "fusionfactory.routers.pairs:PairsRouter",
         "factor": "fusionfactory.routers.factor:FactorRouter",
         "mlp": "fusionfactory.routers.mlp:MLPRouter",
         "svm": "fusionfactory.routers.svm:SVMRouter",
@@ -45,7 +47,9 @@ ROUTERS = Registry(
 )
 LOADERS["router"] = ROUTERS.load
 
-BASE_ROUTERS = ("stack", "trees", "ridge", "knn", "clusters", "factor", "mlp", "svm", "elo", "task")
+BASE_ROUTERS = (
+    "stack", "trees", "ridge", "kernel", "knn", "clusters", "factor", "mlp", "svm", "elo", "task",
+)  # fmt: skip
 """What `evaluate` compares by default: everything that the base install can fit."""
 
 PAPER = ("knn-paper", "svm-paper", "mlp-paper")

@@ -15,8 +15,8 @@ from fusionfactory.sealed import STAGING, SealedState
 
 __all__ = ["SCHEMA_VERSION", "check_directory", "load_router", "save_router"]
 
-SCHEMA_VERSION = 2
-"""2: stack and trees know how far their estimates may be off."""
+SCHEMA_VERSION = 3
+"""3: heads know their labels, views the parts of a kernel, and the stack has a kernel member."""
 
 _FILES = SealedState("router", SCHEMA_VERSION, RouterFileError)
 

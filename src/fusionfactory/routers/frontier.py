@@ -14,7 +14,7 @@ from fusionfactory.policy import Policy, choose
 if TYPE_CHECKING:
     from fusionfactory.types import Estimates, FloatArray, IntArray
 
-__all__ = ["Frontier", "sweep", "trade_offs"]
+__all__ = ["Frontier", "shortfall", "sweep", "trade_offs"]
 
 _STEPS = 61
 _DECADES = (-3.0, 3.0)
@@ -49,6 +49,26 @@ def sweep(estimates: Estimates, worth_usd: FloatArray) -> IntArray:
         utility = estimates.quality if np.isinf(worth) else worth * estimates.quality - cost
         picks[row] = choose(utility, estimates.cost_usd, estimates.arms)
     return picks
+
+
+def shortfall(quality: FloatArray, cost_usd: FloatArray) -> FloatArray:
+    """(m,) quality that each arm lacks to be the choice at the price of quality that suits it best.
+
+    0 for every arm on the upper hull of quality over cost.
+
+    Args:
+        quality: (m,) means.
+        cost_usd: (m,) means; an arm of unknown cost is held against the best quality alone.
+    """
+    lacking = quality.max() - quality
+    known = ~np.isnan(cost_usd)
+    if not known.any():
+        return np.asarray(lacking)
+    worth = trade_offs(cost_usd[None])[1:-1, None]
+    utility = quality[known] - cost_usd[known] / worth
+    at_price = utility.max(axis=1, keepdims=True) - utility
+    lacking[known] = np.minimum(lacking[known], at_price.min(axis=0))
+    return np.asarray(lacking)
 
 
 class Frontier(Estimator):

@@ -16,7 +16,11 @@ RELATIVE_ALPHAS = (0.003, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 def solve_ridge(
-    features: FloatArray, targets: FloatArray, alphas: tuple[float, ...] = RELATIVE_ALPHAS
+    features: FloatArray,
+    targets: FloatArray,
+    alphas: tuple[float, ...] = RELATIVE_ALPHAS,
+    *,
+    each: bool = False,
 ) -> tuple[FloatArray, FloatArray]:
     """Coefficients (d, k) and intercepts (k,) for every column of targets.
 
@@ -27,6 +31,7 @@ def solve_ridge(
         features: (n, d); d may be 0.
         targets: (n, k); NaN where missing.
         alphas: Penalties to try, relative to the mean squared singular value.
+        each: Whether every column has the penalty that is best for it alone.
     """
     seen = ~np.isnan(targets)
     coef = np.zeros((features.shape[1], targets.shape[1]))
@@ -36,14 +41,14 @@ def solve_ridge(
         rows, columns = patterns[:, index], np.nonzero(group.ravel() == index)[0]
         if rows.any():
             found = _solve(
-                features[rows].astype(np.float64), targets[np.ix_(rows, columns)], alphas
+                features[rows].astype(np.float64), targets[np.ix_(rows, columns)], alphas, each
             )
             coef[:, columns], intercept[columns] = found
     return coef, intercept
 
 
 def _solve(
-    x: FloatArray, y: FloatArray, alphas: tuple[float, ...]
+    x: FloatArray, y: FloatArray, alphas: tuple[float, ...], each: bool
 ) -> tuple[FloatArray, FloatArray]:
     x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
     x, y = x - x_mean, y - y_mean
@@ -56,17 +61,19 @@ def _solve(
     values, vectors = values[keep], vectors[:, keep]
     scores = x @ vectors
     projected = scores.T @ y
-    best, best_error = None, np.inf
+    best, best_error = np.zeros_like(projected), np.full(y.shape[1], np.inf)
     for alpha in alphas:
         shrunk = 1.0 / (values + alpha * values.mean())
         leverage = (scores**2 @ shrunk) + 1.0 / len(x)
         weights = shrunk[:, None] * projected
         residual = (y - scores @ weights) / np.maximum(1.0 - leverage, 1e-6)[:, None]
-        error = float((residual**2).mean())
-        if error < best_error:
-            best, best_error = vectors @ weights, error
-    assert best is not None  # noqa: S101  alphas is never empty
-    return best, y_mean - x_mean @ best
+        error = (residual**2).mean(axis=0)
+        better = (
+            error < best_error if each else np.full(len(error), error.mean() < best_error.mean())
+        )
+        best[:, better], best_error[better] = weights[:, better], error[better]
+    coef = vectors @ best
+    return coef, y_mean - x_mean @ coef
 
 
 def unit_rows(features: FloatArray) -> FloatArray:

@@ -13,11 +13,14 @@ from fusionfactory.routers.cost import CostModel
 from fusionfactory.routers.doubt import Doubt
 from fusionfactory.routers.folds import fold_numbers
 from fusionfactory.routers.forest import Forest
-from fusionfactory.routers.tasks import TaskHead, task_labels
+from fusionfactory.routers.kernel import KernelSmoother
+from fusionfactory.routers.members import Members
+from fusionfactory.routers.tasks import task_labels
 
 if TYPE_CHECKING:
     from fusionfactory.encoders import Encoder
     from fusionfactory.policy import Policy
+    from fusionfactory.routers.tasks import TaskHead
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import BoolArray, FloatArray, IntArray
 
@@ -28,6 +31,7 @@ _LEAST_GAIN = 5e-4
 _DISTRUST = 0.25
 _SAFETY = 1.25
 _LEAST_MARGIN = 0.02
+_FINAL = 4
 
 
 class ForestCost(CostModel):
@@ -44,15 +48,16 @@ class ForestCost(CostModel):
 
 
 class StackRouter(Router):
-    """Task head, trees, and trees on what the task leaves unexplained, weighted out of fold.
+    """Task head, trees, and trees and kernels on what the task leaves unexplained, weighted.
 
-    The members are fitted on folds of near-duplicate groups, and a prediction is the mean of the
-    fold models:
+    The members are fitted on folds of near-duplicate groups to be weighed, and then on everything,
+    with four times the trees:
 
     - a task head: the tasks' mean qualities mixed by the odds of a logistic regression;
     - extra trees on quality, their splits guided by the task as well;
     - extra trees on the differences between arms that the true task leaves unexplained, the good
-      arms weighing most.
+      arms weighing most;
+    - kernel smoothing of the same differences within the likely task, see `KernelSmoother`.
 
     Weights are non-negative least squares of the out-of-fold *differences between arms*, which is
     all that a choice depends on.
@@ -66,14 +71,17 @@ class StackRouter(Router):
         encoder: See `Router`.
         seed: Of the folds and the trees.
         folds: Of the cross-fitting.
-        trees: Trees per fold and member.
+        trees: Trees per fold and forest.
         focus: How sharply the residual trees look at differences between good arms; in quality.
+        landmarks: Of the kernel member; 0 leaves it out.
     """
 
     name = "stack"
     cost_model = ForestCost
 
-    heads_: list[TaskHead]
+    head_: TaskHead
+    labels_count_: int
+    smoother_: KernelSmoother | None
     forest_: Forest
     doubt_: Doubt
     mean_: FloatArray
@@ -91,11 +99,13 @@ class StackRouter(Router):
         folds: int = 5,
         trees: int = 40,
         focus: float = 0.1,
+        landmarks: int = 600,
     ) -> None:
         super().__init__(encoder=encoder, seed=seed)
         self.folds = folds
         self.trees = trees
         self.focus = focus
+        self.landmarks = landmarks
 
     def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
         if self.folds < 2:
@@ -105,42 +115,49 @@ class StackRouter(Router):
         self.mean_ = quality.mean(axis=0)
         weight = np.exp((self.mean_ - self.mean_.max()) / self.focus)
         self.focus_ = weight / weight.sum()
+        labels = task_labels(table)
+        self.labels_count_ = int(labels.max()) + 1
         folds = fold_numbers(table.groups(), self.folds, self.seed)
-        members, forests = self._cross_fit(features, quality, task_labels(table), folds)
+        fitted, members = self._cross_fit(features, quality, labels, folds)
         self._weigh(members, table.quality)
         self._choose_margin(members, table)
-        count = len(self.heads_)
-        scales = [self.weights_[1], self.weights_[2] / np.sqrt(self.focus_)]
         errors = table.quality - self._expected(members)
-        self.doubt_ = self._doubt(features, errors, forests, scales, folds)
-        shares = [scales[i // count] / count for i in range(2 * count)]
-        self.forest_ = Forest.weighted_sum(forests, shares)
+        self.doubt_ = self._doubt(features, errors, fitted, folds)
+        final = self._members(features, quality, labels, len(fitted), trees=_FINAL * self.trees)
+        self.head_ = final.head_
+        self.forest_ = final.forest(self.weights_[1], self.weights_[2])
+
+    def _members(
+        self, features: FloatArray, quality: FloatArray, labels: IntArray, number: int, trees: int
+    ) -> Members:
+        linear, rows = self.views_.linear(features), self.views_.trees(features)
+        members = Members(trees=trees, seed=self.seed + number)
+        return members.fit(linear, rows, quality, labels, self.focus_)
 
     def _cross_fit(
         self, features: FloatArray, quality: FloatArray, labels: IntArray, folds: IntArray
-    ) -> tuple[FloatArray, list[Forest]]:
-        """(3, n, m) out-of-fold predictions, and the fold forests, those on quality first."""
-        linear, trees = self.views_.linear(features), self.views_.trees(features)
-        guides = np.eye(int(labels.max()) + 1)[labels]
-        scale = np.sqrt(self.focus_)
-        members = np.zeros((3, *quality.shape))
-        whole, rest = [], []
-        self.heads_ = []
-        for fold in np.unique(folds):
+    ) -> tuple[list[Members], FloatArray]:
+        """The members of every fold, and (4, n, m) predictions out of fold."""
+        out = np.zeros((4, *quality.shape))
+        odds = np.zeros((len(quality), self.labels_count_))
+        fitted = []
+        for number, fold in enumerate(np.unique(folds)):
             held = folds == fold
             used = ~held if not held.all() else held
-            seed = self.seed + int(fold)
-            self.heads_.append(TaskHead().fit(linear[used], labels[used], quality[used]))
-            whole.append(Forest(trees=self.trees, min_leaf=4, max_features=0.3, seed=seed))
-            whole[-1].fit(trees[used], quality[used], guides[used])
-            residual = quality[used] - _label_means(quality[used], labels[used])
-            contrast = (residual - (residual @ self.focus_)[:, None]) * scale
-            rest.append(Forest(trees=self.trees, min_leaf=8, max_features=0.2, seed=seed))
-            rest[-1].fit(trees[used], contrast)
-            members[0, held] = self.heads_[-1].predict(linear[held]) - self.mean_
-            members[1, held] = whole[-1].predict(trees[held]) - self.mean_
-            members[2, held] = rest[-1].predict(trees[held]) / scale
-        return members, whole + rest
+            members = self._members(
+                features[used], quality[used], labels[used], number, trees=self.trees
+            )
+            linear, rows = self.views_.linear(features[held]), self.views_.trees(features[held])
+            out[:3, held] = members.predict(linear, rows)
+            odds[held] = members.head_.odds(linear, self.labels_count_)
+            fitted.append(members)
+        out[:2] -= self.mean_
+        self.smoother_ = None
+        if self.landmarks:
+            self.smoother_ = KernelSmoother(landmarks=self.landmarks, seed=self.seed)
+            parts = self.views_.kernel(features)
+            out[3] = self.smoother_.cross_fit(parts, odds, quality, labels, folds)
+        return fitted, out
 
     def _weigh(self, members: FloatArray, quality: FloatArray) -> None:
         """Non-negative least squares of the differences between arms, on the observed cells."""
@@ -182,19 +199,14 @@ class StackRouter(Router):
         return np.asarray(self.mean_ + self._mixed(members) - self.offset_)
 
     def _doubt(
-        self,
-        features: FloatArray,
-        errors: FloatArray,
-        forests: list[Forest],
-        scales: list[FloatArray],
-        folds: IntArray,
+        self, features: FloatArray, errors: FloatArray, fitted: list[Members], folds: IntArray
     ) -> Doubt:
         """What the errors out of fold say of the spread between trees."""
-        trees, count = self.views_.trees(features), len(self.heads_)
+        trees = self.views_.trees(features)
         variance = np.zeros_like(errors)
-        for index, fold in enumerate(np.unique(folds)):
-            pair = Forest.weighted_sum([forests[index], forests[count + index]], scales)
-            variance[folds == fold] = pair.moments(trees[folds == fold], members=2)[1]
+        for members, fold in zip(fitted, np.unique(folds), strict=True):
+            forest = members.forest(self.weights_[1], self.weights_[2])
+            variance[folds == fold] = forest.moments(trees[folds == fold], members=2)[1]
         return Doubt().fit(self.views_.metric(features), errors, variance, folds)
 
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
@@ -206,9 +218,13 @@ class StackRouter(Router):
 
     def _with_head(self, features: FloatArray, trees: FloatArray) -> FloatArray:
         linear = self.views_.linear(features)
-        head = np.mean([head.predict(linear) for head in self.heads_], axis=0)
         base = self.mean_ - self.offset_ - (self.weights_[0] + self.weights_[1]) * self.mean_
-        return np.asarray(base + self.weights_[0] * head + trees)
+        quality = base + self.weights_[0] * self.head_.predict(linear) + trees
+        if self.smoother_ is None or not self.weights_[3]:
+            return np.asarray(quality)
+        odds = self.head_.odds(linear, self.labels_count_)
+        rest = self.smoother_.predict(self.views_.kernel(features), odds)
+        return np.asarray(quality + self.weights_[3] * rest)
 
     def head_start(self, policy: Policy) -> FloatArray | None:
         """(m,) the margin of the best single arm, where cost does not count."""
@@ -217,14 +233,6 @@ class StackRouter(Router):
         favoured = np.zeros(len(self.arms_))
         favoured[self.best_single_] = self.margin_
         return favoured
-
-
-def _label_means(quality: FloatArray, labels: IntArray) -> FloatArray:
-    """(n, m) mean quality of each row's label."""
-    names, index = np.unique(labels, return_inverse=True)
-    member = np.eye(len(names))[index]
-    means = (member.T @ quality) / member.sum(axis=0)[:, None]
-    return np.asarray(means[index])
 
 
 def _centred(values: FloatArray, seen: BoolArray) -> FloatArray:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import FloatArray, IntArray
 
-__all__ = ["TaskHead", "task_labels"]
+__all__ = ["TaskHead", "label_means", "task_labels"]
 
 _LEAST_QUERIES = 20
 
@@ -27,6 +27,14 @@ def task_labels(table: OutcomeTable) -> IntArray:
     return ranks.to_numpy().astype(np.int64) - 1
 
 
+def label_means(quality: FloatArray, labels: IntArray) -> FloatArray:
+    """(n, m) mean quality of each row's label, from (n, m) qualities and (n,) labels."""
+    names, index = np.unique(labels, return_inverse=True)
+    member = np.eye(len(names))[index]
+    means = (member.T @ quality) / member.sum(axis=0)[:, None]
+    return np.asarray(means[index])
+
+
 class TaskHead(Estimator):
     """Multinomial logistic regression of the task; its odds mix the tasks' mean qualities.
 
@@ -34,6 +42,7 @@ class TaskHead(Estimator):
         c: Inverse penalty.
     """
 
+    labels_: IntArray
     coef_: FloatArray
     intercept_: FloatArray
     quality_: FloatArray
@@ -49,7 +58,7 @@ class TaskHead(Estimator):
         from sklearn.linear_model import LogisticRegression
 
         self.reset()
-        names = np.unique(labels)
+        self.labels_ = names = np.unique(labels)
         self.quality_ = np.stack([quality[labels == name].mean(axis=0) for name in names])
         self.coef_ = np.zeros((features.shape[1], len(names)))
         self.intercept_ = np.zeros(len(names))
@@ -70,6 +79,15 @@ class TaskHead(Estimator):
 
     def predict(self, features: FloatArray) -> FloatArray:
         """(n, m) expected quality."""
+        return np.asarray(self._odds(features) @ self.quality_)
+
+    def odds(self, features: FloatArray, count: int) -> FloatArray:
+        """(n, count) probabilities of the labels from 0 on; 0 for labels not seen in training."""
+        out = np.zeros((len(features), count))
+        out[:, self.labels_] = self._odds(features)
+        return out
+
+    def _odds(self, features: FloatArray) -> FloatArray:
         logits = features @ self.coef_ + self.intercept_
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray((odds / odds.sum(axis=1, keepdims=True)) @ self.quality_)
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
