@@ -33,6 +33,7 @@ from fusionfactory.gateway.learning.versions import Versions
 from fusionfactory.gateway.log.journal import Journal
 from fusionfactory.gateway.log.record import Attempt
 from fusionfactory.gateway.log.traffic import Traffic
+from fusionfactory.gateway.planning.plans import Plans
 from fusionfactory.gateway.routing.ask import Routed
 from fusionfactory.gateway.routing.decider import Routing
 from fusionfactory.gateway.routing.prompts import Prompts
@@ -121,6 +122,7 @@ class PlainUpstreams:
         ask: Ask,
         path: str = "chat/completions",
         deadline: float,
+        pause_s: float | None = None,
     ) -> PlainAnswer:
         attempt = Attempt(arms[0], 0.0, 200)
         record.attempts.append(attempt)
@@ -319,6 +321,7 @@ def _made(config: Config, state: Path, store: Store, *, routing: bool) -> tuple[
         metrics=_Counted(),
         traffic=Traffic(store),
         versions=Versions(state),
+        plans=Plans.load(config, fleet),
     )
     return gateway, told
 

@@ -233,6 +233,8 @@ def _assert_in_template(heading: str, section: BaseModel) -> None:
     for name, value in section:
         if isinstance(value, BaseModel):
             _assert_in_template(f"{heading}.{name}", value)
+        elif name == "plans":
+            assert f"\n# [[{heading}.{name}]]\n" in TEMPLATE
         else:
             assert f"\n{name} = " in text or f"\n# {name} = " in text, f"{heading}.{name}"
 
@@ -250,6 +252,7 @@ def test_the_examples_of_the_template_are_settings() -> None:
     first = config.models[0]
     assert (first.can, first.window_tokens, first.embeds) == (("tools", "json"), 128_000, False)
     assert [task.name for task in config.tasks] == ["gsm8k", "support"]
+    assert [str(plan.path) for plan in config.serve.plans] == ["plan"]
 
 
 # Endpoints, models and tasks

@@ -21,6 +21,7 @@ from fusionfactory.gateway.gateway import Gateway
 from fusionfactory.gateway.learning.versions import Versions
 from fusionfactory.gateway.log.record import Attempt, new_id
 from fusionfactory.gateway.log.traffic import Traffic
+from fusionfactory.gateway.planning.plans import Plans
 from fusionfactory.gateway.upstream.upstreams import Upstreams
 from fusionfactory.store import Store
 from gateway_dashboard import XSS, configured, fill, record, two_versions
@@ -58,6 +59,7 @@ class Dashboard:
             access=Access(self.settings, self.settings.state),
             traffic=Traffic(self.store),
             versions=self.versions,
+            plans=Plans.load(self.config, fleet),
             **parts,
         )
 

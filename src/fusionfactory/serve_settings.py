@@ -13,6 +13,7 @@ __all__ = [
     "CacheSettings",
     "ExplorationSettings",
     "LogSettings",
+    "PlanSettings",
     "RoutingSettings",
     "SampledJudgeSettings",
     "ServeSection",
@@ -35,6 +36,8 @@ class RoutingSettings(_Section):
         cheap: Policy of `auto:cheap`.
         balanced: Policy of `auto:balanced`.
         best: Policy of `auto:best`.
+        plan: A plan of `[[serve.plans]]` that `auto` runs, by the request's policy, wherever the
+            answers of its arms can be compared; None for the router alone.
         default_arm: Answers where the router cannot; None for the cheapest that can.
         switch_cost: Expected quality by which another arm must be better before a conversation
             leaves its own; its cost counts by the policy.
@@ -47,11 +50,26 @@ class RoutingSettings(_Section):
     cheap: str = "cost"
     balanced: str = "balance"
     best: str = "performance"
+    plan: str | None = None
     default_arm: str | None = None
     switch_cost: float = Field(default=0.05, ge=0, le=1)
     session_ttl_s: float = Field(default=3600.0, gt=0)
     decide_within_s: float = Field(default=1.0, gt=0)
     gates: Path | None = None
+
+
+class PlanSettings(_Section):
+    """A plan that clients may name as a model.
+
+    Attributes:
+        name: By which they do.
+        path: Folder of `fusionfactory fit --plan`.
+        allow_endpoint: Whether its encoder may send questions to the endpoint that it names.
+    """
+
+    name: str = Field(min_length=1)
+    path: Path
+    allow_endpoint: bool = False
 
 
 class UpstreamSettings(_Section):
@@ -191,6 +209,7 @@ class ServeSection(_Section):
         log_level: Of the structured log on standard error.
         log_prompts: Whether that log may show prompts and answers.
         dashboard: Whether `/` serves the dashboard.
+        plans: Those that are served beside the arms.
     """
 
     host: str = "127.0.0.1"
@@ -204,6 +223,7 @@ class ServeSection(_Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_prompts: bool = False
     dashboard: bool = True
+    plans: tuple[PlanSettings, ...] = ()
     routing: RoutingSettings = RoutingSettings()
     upstream: UpstreamSettings = UpstreamSettings()
     log: LogSettings = LogSettings()

@@ -160,6 +160,8 @@ auto = "balance"
 cheap = "cost"
 balanced = "balance"
 best = "performance"
+# A plan of [[serve.plans]] that `auto` runs where answers can be compared [the router decides].
+# plan = "careful"
 # Answers where the router cannot [the cheapest arm that can].
 # default_arm = "gpt-4o-mini"
 # Expected quality by which another arm must be better before a conversation leaves its own.
@@ -169,6 +171,13 @@ session_ttl_s = 3600.0
 decide_within_s = 1.0
 # Folder of `think evaluate --gates`, for models with the strategy `gated`.
 # gates = "gates"
+
+# A plan asks several arms and answers by what they agree on: `fit --plan` makes it, and clients name
+# it as a model. `allow_endpoint` lets its encoder send questions to the endpoint that it names.
+# [[serve.plans]]
+# name = "careful"
+# path = "plan"
+# allow_endpoint = false
 
 [serve.upstream]
 # Seconds to connect, to the first byte, between two pieces of a stream, of a whole request.

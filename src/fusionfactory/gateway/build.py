@@ -18,6 +18,7 @@ from fusionfactory.gateway.operations.metrics import Metrics
 from fusionfactory.gateway.operations.promotion import changes
 from fusionfactory.gateway.operations.reports import Reports
 from fusionfactory.gateway.operations.spans import exported_spans
+from fusionfactory.gateway.planning.plans import Plans
 from fusionfactory.gateway.routing.decider import Routing
 from fusionfactory.gateway.routing.prompts import Prompts
 from fusionfactory.gateway.upstream.upstreams import Upstreams
@@ -66,6 +67,7 @@ def build(config: Config, worker: int, before: Built | None = None) -> Built:
         MissingExtraError: They need a package that is not installed.
     """
     settings, fleet = config.serve, Fleet(config)
+    plans = Plans.load(config, fleet, None if before is None else before.plans)
     check_judge(config)
     kept = _Kept() if before is None else _Kept.of(before, config)
     upstreams = Upstreams(fleet, settings.upstream, workers=settings.workers)
@@ -103,6 +105,7 @@ def build(config: Config, worker: int, before: Built | None = None) -> Built:
         metrics=metrics,
         traffic=kept.traffic or Traffic(store),
         versions=versions,
+        plans=plans,
         store=store,
         worker=worker,
     )
@@ -117,6 +120,7 @@ async def close(gateway: Built, living: Collection[Built] = ()) -> None:
     """
     gateway.decider.close()
     gateway.prompts.close()
+    gateway.plans.close([other.plans for other in living])
     await gateway.upstreams.close()
     if all(other.journal is not gateway.journal for other in living):
         await gateway.journal.close()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Upstreams,
         Versions,
     )
+    from fusionfactory.gateway.planning.plans import Plans
     from fusionfactory.gateway.routing.ask import Decider
     from fusionfactory.serve_settings import ServeSection
 
@@ -43,6 +44,7 @@ class Gateway:
         metrics: Counts.
         traffic: Reads what was recorded.
         versions: Of the router.
+        plans: Those that clients may name.
         active: Requests under way.
         policies: The trade-offs that clients may name.
     """
@@ -59,6 +61,7 @@ class Gateway:
     metrics: Metrics
     traffic: Traffic
     versions: Versions
+    plans: Plans
     active: int = field(default=0, init=False)
     policies: Policies = field(init=False)
 

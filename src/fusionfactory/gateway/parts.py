@@ -96,6 +96,7 @@ class Upstreams(Protocol):
         ask: Ask,
         path: str = "chat/completions",
         deadline: float,
+        pause_s: float | None = None,
     ) -> Answer:
         """The answer of the first of the arms that gives one; fills `record.attempts`.
 

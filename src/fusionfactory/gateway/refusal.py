@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ class Refusal(Exception):
 
     def __post_init__(self) -> None:
         super().__init__(self.message)
+
+    def final(self) -> Refusal:
+        """The same where whatever may be tried again was: clients are told not to."""
+        return replace(self, headers={**self.headers, "x-should-retry": "false"})
 
     def body(self) -> dict[str, Any]:
         """`{"error": {"message", "type", "param", "code"}}`."""

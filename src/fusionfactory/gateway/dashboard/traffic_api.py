@@ -40,7 +40,7 @@ class TrafficApi:
         """What this gateway is; whether the key is good is said by there being an answer."""
         return {
             "needs_keys": gateway.settings.needs_keys,
-            "arms": list(gateway.fleet.targets),
+            "arms": _arms(gateway),
             "texts": gateway.settings.log.texts,
         }
 
@@ -91,7 +91,7 @@ class TrafficApi:
             found = _traffic(gateway).recent(limit, before=before, arm=arm)
             return {
                 "decisions": found,
-                "arms": list(gateway.fleet.targets),
+                "arms": _arms(gateway),
                 "next": found[-1]["at"] if len(found) == limit else None,
             }
 
@@ -119,6 +119,11 @@ class TrafficApi:
 def _traffic(gateway: Gateway) -> Traffic:
     """The API needs one decision of it, and the page all that it can tell."""
     return cast("Traffic", gateway.traffic)
+
+
+def _arms(gateway: Gateway) -> list[str]:
+    """Names of what may have answered: arms and plans."""
+    return [*gateway.fleet.targets, *(plan.name for plan in gateway.plans)]
 
 
 def _time(request: Request, name: str) -> float | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import orjson
 
 from fusionfactory.errors import InputError
-from fusionfactory.gateway.log.record import Attempt, Record
+from fusionfactory.gateway.log.record import Attempt, Ran, Record, Said
 from fusionfactory.types import Arm
 
 if TYPE_CHECKING:
@@ -100,12 +100,43 @@ def _record(facts: Mapping[str, Any]) -> Record:
     }
     for name in ("excluded", "shadow"):
         given[name] = {str(arm): str(what) for arm, what in _items(facts, name)}
+    given["plan"] = None if facts.get("plan") is None else _ran(facts["plan"])
     record = Record(**given)
     for indexed in (record.id, record.key, record.why):
         _check_indexed(indexed)
     for arm in {record.chosen, record.arm, *(attempt.arm for attempt in record.attempts)} - {None}:
         _check_arm(str(arm))
     return record
+
+
+def _ran(facts: object) -> Ran:
+    if not isinstance(facts, dict):
+        msg = f"a plan is {facts!r}"
+        raise ValueError(msg)
+    metric, answer = (
+        None if facts.get(name) is None else _text(facts, name) for name in ("metric", "answer")
+    )
+    return Ran(
+        plan=_text(facts, "plan"),
+        metric=metric,
+        stages=[[str(arm) for arm in stage] for stage in facts.get("stages") or ()],
+        answer=answer,
+        confidence=_number(facts.get("confidence"), "confidence"),
+        said=[_said(item) for item in facts.get("said") or ()],
+    )
+
+
+def _said(facts: object) -> Said:
+    if not isinstance(facts, dict):
+        msg = f"what an arm said is {facts!r}"
+        raise ValueError(msg)
+    response, reason = (
+        None if facts.get(name) is None else _text(facts, name)
+        for name in ("response", "finish_reason")
+    )
+    counts = [_number(facts.get(name), name) for name in ("input_tokens", "output_tokens")]
+    sent, received = (None if count is None else int(count) for count in counts)
+    return Said(_text(facts, "arm"), response, reason, sent, received)
 
 
 def _attempt(facts: object) -> Attempt:

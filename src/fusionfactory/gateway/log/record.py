@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Attempt", "CacheState", "Record", "Why", "new_id"]
+__all__ = ["Attempt", "CacheState", "Ran", "Record", "Said", "Why", "new_id"]
 
-Why: TypeAlias = Literal["best", "explore", "session", "fixed", "default"]
+Why: TypeAlias = Literal["best", "explore", "session", "fixed", "default", "plan"]
 """Why an arm was chosen: it is best by the policy; to learn; the conversation has it; the client
-named it; the router could not decide."""
+named it; the router could not decide; `auto` runs that plan."""
 
 CacheState: TypeAlias = Literal["off", "miss", "hit"]
 
@@ -24,7 +24,7 @@ class Attempt:
         arm: Name of the arm.
         latency_s: Seconds from its start to its end.
         status: HTTP status, where there was one.
-        error: What went wrong; None for the attempt whose answer was passed on.
+        error: What went wrong; None for the attempt whose answer was passed on, or told to a plan.
         cost_usd: What it cost in USD; None when unknown.
         hedge: Whether it was sent while another one was under way.
     """
@@ -35,6 +35,46 @@ class Attempt:
     error: str | None = None
     cost_usd: float | None = None
     hedge: bool = False
+
+
+@dataclass(slots=True)
+class Said:
+    """What an arm answered a plan.
+
+    Attributes:
+        arm: Name of the arm.
+        response: Its text.
+        finish_reason: As the endpoint says.
+        input_tokens: Of the prompt; None when unknown.
+        output_tokens: Of the answer; None when unknown.
+    """
+
+    arm: str
+    response: str | None = None
+    finish_reason: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(slots=True)
+class Ran:
+    """How a plan went.
+
+    Attributes:
+        plan: Its name.
+        metric: By which answers were compared.
+        stages: Names of the arms that were asked, together in one list where they were at once.
+        answer: The arm whose answer the client got; None where there was none.
+        confidence: Probability, by the plan, that it is right; None where it did not say.
+        said: What the arms answered; those that failed are among the attempts alone.
+    """
+
+    plan: str
+    metric: str | None = None
+    stages: list[list[str]] = field(default_factory=list)
+    answer: str | None = None
+    confidence: float | None = None
+    said: list[Said] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -61,14 +101,15 @@ class Record:
         excluded: Arm to the reason why it could not be chosen.
         shadow: Version of a shadow router to the arm that it would have chosen.
         attempts: In the order they were begun.
-        arm: Name of the arm that answered; None where none did.
+        arm: Name of the arm that answered, or of the plan; None where none did.
+        plan: How the plan went; None where none was run.
         strategy: What its prompt was made by, where it is not the arm's own (`gated` decides late).
         status: HTTP status of the answer.
         error: What the client was told, where it got no answer, or a broken one.
         response: Text of the answer.
         finish_reason: As the endpoint says.
-        input_tokens: Of the prompt; None when unknown.
-        output_tokens: Of the answer; None when unknown.
+        input_tokens: Of the prompt, of a plan of all calls; None when unknown.
+        output_tokens: Of the answer, likewise; None when unknown.
         cost_usd: Of all attempts that are paid; None when unknown, never 0 for unknown.
         latency_s: From the request to the last byte of the answer.
         first_byte_s: From the request to the first byte.
@@ -96,6 +137,7 @@ class Record:
     shadow: dict[str, str] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     arm: str | None = None
+    plan: Ran | None = None
     strategy: str | None = None
     status: int = 0
     error: str | None = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from fusionfactory.gateway.log.record import Attempt, Record
+from fusionfactory.gateway.log.record import Attempt, Ran, Record, Said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +25,7 @@ WITHHELD = "[withheld]"
 HASHED = "sha256:"
 """Begins a text of which the SHA-256 alone is kept."""
 
-_ATTEMPT = tuple(field.name for field in fields(Attempt))
-_RECORD = tuple(field.name for field in fields(Record))
+_PARTS = (Record, Attempt, Ran, Said)
 
 
 class Redaction:
@@ -67,7 +66,14 @@ class Redaction:
             response=self._text(record.response),
             error=self._error(record.error),
             attempts=attempts,
+            plan=self._plan(record.plan),
         )
+
+    def _plan(self, ran: Ran | None) -> Ran | None:
+        if ran is None:
+            return None
+        said = [replace(one, response=self._text(one.response)) for one in ran.said]
+        return replace(ran, said=said)
 
     def _text(self, text: str | None) -> str | None:
         if text is None or self._texts == "none":
@@ -120,8 +126,8 @@ _DEEPEST = 100
 
 
 def _sayable(value: object, depth: int) -> Any:  # noqa: ANN401  any JSON
-    if isinstance(value, Record | Attempt):
-        names = _RECORD if isinstance(value, Record) else _ATTEMPT
+    if isinstance(value, _PARTS):
+        names = [field.name for field in fields(value)]
         return {name: _sayable(getattr(value, name), depth + 1) for name in names}
     if isinstance(value, dict) and depth < _DEEPEST:
         return {_sayable(str(key), depth): _sayable(item, depth + 1) for key, item in value.items()}

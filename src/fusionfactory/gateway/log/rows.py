@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from fusionfactory.gateway.log.record import Attempt
+from fusionfactory.gateway.log.record import Attempt, Said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fusionfactory.gateway.log.record import Record
+    from fusionfactory.gateway.log.record import Ran, Record
 
 __all__ = ["arms_of", "detail_of", "estimated_arms", "outcome_rows", "request_row", "vectors_of"]
 
@@ -47,6 +47,7 @@ def request_row(
         "excluded": record.excluded,
         "shadow": record.shadow,
         "attempts": [astuple(attempt) for attempt in record.attempts],
+        "plan": _course(record.plan),
     }
     said = {name: value for name, value in detail.items() if value}
     return {
@@ -83,6 +84,15 @@ def request_row(
     }
 
 
+def _course(ran: Ran | None) -> dict[str, Any] | None:
+    """How a plan went, without what was said: that is in the outcomes."""
+    if ran is None:
+        return None
+    facts = asdict(ran)
+    del facts["said"]
+    return facts
+
+
 def _vector(values: list[float | None]) -> bytes | None:
     array = np.array(values, dtype="<f4")
     return None if np.isnan(array).all() else array.tobytes()
@@ -108,45 +118,88 @@ def _plain(value: np.float32) -> float | None:
 
 
 def detail_of(text: str | None) -> dict[str, Any]:
-    """`strategy`, `excluded`, `shadow` and `attempts` (as dictionaries) of a row of `requests`."""
+    """`strategy`, `excluded`, `shadow`, `plan` and `attempts` of a row of `requests`."""
     said = orjson.loads(text) if text else {}
     attempts = [asdict(Attempt(*values)) for values in said.get("attempts", ())]
-    return {"strategy": None, "excluded": {}, "shadow": {}, **said, "attempts": attempts}
+    nothing: dict[str, Any] = {"strategy": None, "excluded": {}, "shadow": {}, "plan": None}
+    return {**nothing, **said, "attempts": attempts}
 
 
 def outcome_rows(record: Record, query_no: int, arm_nos: Mapping[str, int]) -> list[dict[str, Any]]:
-    """The rows of `outcomes`: one per arm that was called, all its attempts together."""
+    """The rows of `outcomes`: one per arm that was called, all its attempts together.
+
+    A plan that answered has one, too, of what the client got and what all calls cost.
+    """
     if record.api in _WITHOUT_OUTCOMES:
         return []
     by_arm: dict[str, list[Attempt]] = {}
     for attempt in record.attempts:
         by_arm.setdefault(attempt.arm, []).append(attempt)
+    said = _said(record)
+    rows = [_called(record, arm, attempts, said.get(arm)) for arm, attempts in by_arm.items()]
+    if record.plan is not None and record.arm == record.plan.plan:
+        rows.append(_answered(record))
     created = datetime.fromtimestamp(record.at, UTC).isoformat()
-    rows = []
-    for arm, attempts in by_arm.items():
-        answered = arm == record.arm
-        passed = [attempt for attempt in attempts if attempt.error is None] if answered else []
-        last = (passed or attempts)[-1]
-        error = last.error or (record.error if answered else None)
-        if not answered and error is None:
-            error = "not passed on"
-        rows.append(
-            {
-                "query_no": query_no,
-                "arm_no": arm_nos[arm],
-                "sample": 0,
-                "cost_usd": _paid(attempts, last),
-                "input_tokens": record.input_tokens if answered else None,
-                "output_tokens": record.output_tokens if answered else None,
-                "latency_s": last.latency_s,
-                "response": record.response if answered else None,
-                "error": error,
-                "created": created,
-                "propensity": record.propensity if arm == record.chosen else None,
-                "finish_reason": record.finish_reason if answered else None,
-            }
-        )
-    return rows
+    return [
+        {
+            **row,
+            "query_no": query_no,
+            "arm_no": arm_nos[row["arm_no"]],
+            "sample": 0,
+            "created": created,
+            "propensity": record.propensity if row["arm_no"] == record.chosen else None,
+        }
+        for row in rows
+    ]
+
+
+def _said(record: Record) -> dict[str, Said]:
+    """Arm to what it answered."""
+    if record.plan is not None:
+        return {said.arm: said for said in record.plan.said}
+    if record.arm is None:
+        return {}
+    told = (record.response, record.finish_reason, record.input_tokens, record.output_tokens)
+    return {record.arm: Said(record.arm, *told)}
+
+
+def _called(record: Record, arm: str, attempts: list[Attempt], said: Said | None) -> dict[str, Any]:
+    """The outcome of an arm; `arm_no` is its name yet."""
+    passed = [attempt for attempt in attempts if attempt.error is None] if said else []
+    last = (passed or attempts)[-1]
+    error = last.error or (record.error if arm == record.arm else None)
+    if said is None:
+        error = error or "not passed on"
+        said = Said(arm)
+    return {
+        "arm_no": arm,
+        "cost_usd": _paid(attempts, last),
+        "latency_s": last.latency_s,
+        "error": error,
+        **_words(said),
+    }
+
+
+def _answered(record: Record) -> dict[str, Any]:
+    """The outcome of a plan; `arm_no` is its name yet."""
+    told = (record.response, record.finish_reason, record.input_tokens, record.output_tokens)
+    said = Said(record.arm or "", *told)
+    return {
+        "arm_no": said.arm,
+        "cost_usd": record.cost_usd,
+        "latency_s": record.latency_s,
+        "error": record.error,
+        **_words(said),
+    }
+
+
+def _words(said: Said) -> dict[str, Any]:
+    return {
+        "input_tokens": said.input_tokens,
+        "output_tokens": said.output_tokens,
+        "response": said.response,
+        "finish_reason": said.finish_reason,
+    }
 
 
 def _paid(attempts: list[Attempt], last: Attempt) -> float | None:

@@ -14,6 +14,7 @@ from fusionfactory.gateway.learning.versions import Versions
 from fusionfactory.gateway.operations.listener import bind, url_of
 from fusionfactory.gateway.operations.logs import emit, log_to
 from fusionfactory.gateway.operations.supervisor import Supervisor
+from fusionfactory.gateway.planning.plans import Plans
 from fusionfactory.routers import load_router
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Started:
 
     Attributes:
         url: Base URL of the API.
-        arms: Names of those that can answer.
+        arms: Names of those that can answer, plans among them.
         router: Version that decides; None where none does.
         needs_keys: Whether clients need a key.
         passed_over: Whether there was a router already, so that the given one was not registered.
@@ -62,7 +63,7 @@ def serve(
 
     Raises:
         ConfigError: The settings are wrong, or the host is not loopback and there is no key.
-        RouterFileError: The router cannot be used.
+        RouterFileError: The router or a plan cannot be used.
         GatewayError: A process cannot start.
     """
     config = source.read()
@@ -70,6 +71,8 @@ def serve(
     log_to(emit, settings.log_level, prompts=settings.log_prompts)
     fleet = Fleet(config)
     _check_keys(config)
+    plans = Plans.load(config, fleet)
+    plans.close()
     versions = Versions(settings.state)
     passed_over = router is not None and versions.current is not None
     if router is not None and not passed_over:
@@ -77,7 +80,7 @@ def serve(
     with bind(settings.host, settings.port) as bound:
 
         def tell() -> None:
-            current, arms = versions.current, tuple(fleet.targets)
+            current, arms = versions.current, (*fleet.targets, *(plan.name for plan in plans))
             url = url_of(bound)
             started(Started(url, arms, current, settings.needs_keys, passed_over))
 

@@ -107,13 +107,14 @@ class Spans:
     def _call(self, record: Record, attempt: Attempt, operation: str) -> dict[str, Any]:
         endpoint = self.fleet[attempt.arm].endpoint if attempt.arm in self.fleet else None
         answered = attempt.error is None
+        used = _used(record, attempt.arm) if answered else (None, None)
         url = urlsplit(endpoint.base_url) if endpoint else None
         return {
             "gen_ai.operation.name": operation,
             "gen_ai.provider.name": endpoint and (endpoint.provider or endpoint.name),
             "gen_ai.request.model": self._model(attempt),
-            "gen_ai.usage.input_tokens": record.input_tokens if answered else None,
-            "gen_ai.usage.output_tokens": record.output_tokens if answered else None,
+            "gen_ai.usage.input_tokens": used[0],
+            "gen_ai.usage.output_tokens": used[1],
             "server.address": url and url.hostname,
             "server.port": url and (url.port or (443 if url.scheme == "https" else 80)),
             "http.response.status_code": attempt.status,
@@ -148,6 +149,14 @@ def exported_spans(fleet: Fleet, *, prompts: bool = False) -> Spans | None:
     provider = TracerProvider(resource=Resource.create({"service.name": name}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return Spans(provider, fleet, prompts=prompts)
+
+
+def _used(record: Record, arm: str) -> tuple[int | None, int | None]:
+    """Tokens of the prompt and the answer of an arm that answered."""
+    if record.plan is None:
+        return record.input_tokens, record.output_tokens
+    found = [said for said in record.plan.said if said.arm == arm]
+    return (found[0].input_tokens, found[0].output_tokens) if found else (None, None)
 
 
 def _ns(seconds: float) -> int:

@@ -25,6 +25,9 @@ class Ask:
         output_tokens: Longest answer that the client allows; None where it does not say.
         session: Of the conversation; None where it is in none.
         allowed: Models that the client's key may use; None for all.
+        metric: By which a plan is to compare answers; None for that of a task.
+        task: The training task that a plan is to take the question to be of; None where it finds
+            out by itself.
     """
 
     text: str
@@ -35,6 +38,8 @@ class Ask:
     output_tokens: int | None = None
     session: str | None = None
     allowed: frozenset[str] | None = None
+    metric: str | None = None
+    task: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Routed:
         estimates: Arm to expected quality and USD (None when unknown).
         excluded: Arm to the reason why it cannot answer.
         shadow: Version of a shadow router to the arm that it would have chosen.
+        plan: Name of the plan that was to answer, though it be excluded; None where none was.
     """
 
     arms: tuple[str, ...]
@@ -62,6 +68,7 @@ class Routed:
     estimates: dict[str, tuple[float, float | None]] = field(default_factory=dict)
     excluded: dict[str, str] = field(default_factory=dict)
     shadow: dict[str, str] = field(default_factory=dict)
+    plan: str | None = None
 
 
 class Decider(Protocol):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fusionfactory.gateway.access.spent import spent
 from fusionfactory.gateway.log.record import Record
+from fusionfactory.gateway.planning.deciding import decide
 from fusionfactory.gateway.refusal import Refusal
 from fusionfactory.gateway.replay import Recorded, chunks
 from fusionfactory.gateway.surface.relay import Relay
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.gateway.access.client import Client
     from fusionfactory.gateway.parts import Answer
+    from fusionfactory.gateway.planning.run import PlanRun
     from fusionfactory.gateway.routing.ask import Routed
     from fusionfactory.gateway.surface.exchange import Exchange
     from fusionfactory.gateway.surface.form import Request
@@ -119,8 +121,11 @@ class _Answering:
         key = self._cache_key()
         if key is not None and await self._reply_again(key):
             return
-        routed = request.routed or await self._gateway.decider.decide(request.ask)
+        routed, run = await decide(self._gateway, request, self._client)
         self._decided(routed)
+        if run is not None:
+            await self._by_plan(run, key)
+            return
         waited = time.perf_counter()
         try:
             self._answer = await self._gateway.upstreams.open(
@@ -133,9 +138,7 @@ class _Answering:
                 deadline=self._gateway.settings.upstream.deadline_s,
             )
         except Refusal as refusal:
-            # Whatever may be tried again was.
-            headers = {**refusal.headers, "x-should-retry": "false"}
-            raise replace(refusal, headers=headers) from None
+            raise refusal.final() from None
         finally:
             record.upstream_s = time.perf_counter() - waited
         record.arm = self._answer.target.name
@@ -149,9 +152,10 @@ class _Answering:
             await self._whole(self._answer, self._answer.body, key)
 
     def _cache_key(self) -> str | None:
-        request = self._request
+        request, ask = self._request, self._request.ask
+        told = {"fusionfactory": [ask.metric, ask.task]} if ask.metric or ask.task else {}
         return self._gateway.cache.key(
-            self._client.key, request.path, request.body, request.ask.policy
+            self._client.key, request.path, request.body | told, ask.policy
         )
 
     async def _reply_again(self, key: str) -> bool:
@@ -168,15 +172,32 @@ class _Answering:
         self._exchange.note("decision", record.id)
         self._exchange.note("arm", record.arm)
         self._exchange.note("cache", "hit")
-        if self._request.is_stream:
-            await self._replay(kept, record.arm)
-            return True
-        document = self._request.form.whole(kept, record.arm)
-        await self._finish()
-        await self._exchange.reply(document)
+        await self._give(kept, record.arm)
         return True
 
-    async def _replay(self, kept: dict[str, Any], arm: str) -> None:
+    async def _by_plan(self, run: PlanRun, key: str | None) -> None:
+        """Answers by a plan."""
+        record = self._record
+        try:
+            document = await run.answer(self._gateway, self._client, self._request, record)
+        except Refusal as refusal:
+            raise refusal.final() from None
+        name = str(record.arm)
+        self._exchange.note("arm", name)
+        self._exchange.note("cost-usd", record.cost_usd)
+        for told, value in run.notes():
+            self._exchange.note(told, value)
+        if key is not None:
+            self._gateway.cache.put(key, {**document, "model": name})
+        await self._give(document, name)
+
+    async def _give(self, kept: dict[str, Any], arm: str) -> None:
+        """Gives a whole answer, in one piece or as a stream."""
+        if not self._request.is_stream:
+            document = self._request.form.whole(kept, arm)
+            await self._finish()
+            await self._exchange.reply(document)
+            return
         rendering = self._request.form.stream(arm)
         await self._exchange.begin_stream()
         sent = rendering.begin()
@@ -196,6 +217,9 @@ class _Answering:
         note("router", routed.router)
         note("policy", routed.policy)
         note("why", routed.why)
+        if routed.plan is not None:
+            note("plan", routed.plan)
+            note("plan-passed-over", routed.excluded.get(routed.plan))
 
     def _estimated(self, arm: str) -> None:
         quality, cost = self._record.estimates.get(arm, (None, None))
@@ -265,16 +289,10 @@ class _Answering:
         record.latency_s = self._exchange.elapsed_s
         if record.first_byte_s is None and record.error is None:
             record.first_byte_s = record.latency_s
-        paid = record.cost_usd
-        if self._answer is None:
-            # What was dropped or lost on its way may have been paid for all the same.
-            costs = [attempt.cost_usd for attempt in record.attempts]
-            paid = sum(cost for cost in costs if cost is not None) if None not in costs else None
-        used = None
-        if record.input_tokens is not None and record.output_tokens is not None:
-            used = record.input_tokens + record.output_tokens
-        self._gateway.access.settle(
-            self._client, used, paid, admitted=self._request.ask.input_tokens
-        )
+        if record.plan is None:
+            # A plan's calls were charged one by one.
+            used, paid = spent(record, answered=self._answer is not None)
+            admitted = self._request.ask.input_tokens
+            self._gateway.access.settle(self._client, used, paid, admitted=admitted)
         self._gateway.metrics.observe(record)
         await self._gateway.journal.write(record)

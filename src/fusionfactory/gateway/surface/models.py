@@ -18,7 +18,7 @@ _ROUTED = (AUTO, f"{AUTO}:cheap", f"{AUTO}:balanced", f"{AUTO}:best")
 
 
 async def list_models(exchange: Exchange) -> None:
-    """Lists `auto` with its trade-offs, and the arms that the client's key may use."""
+    """Lists `auto` with its trade-offs, and the arms and plans that the client's key may use."""
     client = exchange.gateway.access.authorise(exchange.headers)
     data = [_model(name, owner) for name, owner in _owners(exchange.gateway, client).items()]
     await exchange.reply({"object": "list", "data": data})
@@ -48,6 +48,9 @@ def _owners(gateway: Gateway, client: Client) -> dict[str, str]:
     for name, target in {**gateway.fleet.targets, **gateway.fleet.embedders}.items():
         if client.may_use(name):
             owners[name] = target.model.endpoint or "local"
+    for plan in gateway.plans:
+        if plan.allows(client):
+            owners[plan.name] = "fusionfactory"
     return owners
 
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fusionfactory.gateway.surface.schemas import NAME, POLICY, SCHEMAS, TEXT, or_empty
+from fusionfactory.gateway.surface.schemas import (
+    METRIC,
+    NAME,
+    POLICY,
+    SCHEMAS,
+    TASK,
+    TEXT,
+    or_empty,
+)
 from fusionfactory.version import __version__
 
 if TYPE_CHECKING:
@@ -20,7 +28,12 @@ _HEADERS = [
         "description": f"The same as `fusionfactory.{name}` in the body, and before it.",
         "schema": schema,
     }
-    for name, schema in (("policy", or_empty(POLICY)), ("session", TEXT))
+    for name, schema in (
+        ("policy", or_empty(POLICY)),
+        ("session", TEXT),
+        ("metric", TEXT | {"description": METRIC}),
+        ("task", TEXT | {"description": TASK}),
+    )
 ]
 _ID = {"name": "id", "in": "path", "required": True, "schema": NAME}
 

@@ -30,7 +30,7 @@ _LARGEST = 2**53
 """Larger whole numbers are not the same everywhere, and some cannot be sent on."""
 
 _SESSION_BYTES = 16
-_OWN_FIELDS = ("policy", "session")
+_OWN_FIELDS = ("policy", "session", "metric", "task")
 _NAMES = {
     str: "a text",
     int: "a whole number",
@@ -46,6 +46,8 @@ class Asked:
 
     policy: Policy | None
     session: str | None
+    metric: str | None = None
+    task: str | None = None
 
 
 def expected(body: Mapping[str, Any], name: str, kind: type, *, needed: bool = False) -> Any:  # noqa: ANN401
@@ -78,7 +80,9 @@ def read_own_fields(exchange: Exchange, body: dict[str, Any], client: Client) ->
     body.pop("fusionfactory", None)
     unknown = next((name for name in own if name not in _OWN_FIELDS), None)
     if unknown is not None:
-        msg = f"'fusionfactory' has no field {unknown[:100]!r}: expected {' or '.join(_OWN_FIELDS)}"
+        *others, last = _OWN_FIELDS
+        has = f"{', '.join(others)} or {last}"
+        msg = f"'fusionfactory' has no field {unknown[:100]!r}: expected {has}"
         raise Refusal(400, msg, code="unknown_parameter", param="fusionfactory")
     read = exchange.gateway.policies.read
     told = exchange.headers.get("x-fusionfactory-policy"), expected(own, "policy", str)
@@ -88,9 +92,15 @@ def read_own_fields(exchange: Exchange, body: dict[str, Any], client: Client) ->
         or expected(own, "session", str)
         or expected(body, "prompt_cache_key", str)
     )
+    metric, task = (
+        exchange.headers.get(f"x-fusionfactory-{name}") or expected(own, name, str) or None
+        for name in ("metric", "task")
+    )
     return Asked(
         policies[0] if policies else None,
         _digest(client.key, session) if session else None,
+        metric,
+        task,
     )
 
 
@@ -131,6 +141,8 @@ def read_chat(body: dict[str, Any], size: int, asked: Asked, client: Client) -> 
         output_tokens=_output_tokens(body),
         session=session,
         allowed=client.models,
+        metric=asked.metric,
+        task=asked.task,
     )
 
 
@@ -155,6 +167,8 @@ def read_prompt(body: dict[str, Any], size: int, asked: Asked, client: Client) -
         output_tokens=_output_tokens(body),
         session=asked.session,
         allowed=client.models,
+        metric=asked.metric,
+        task=asked.task,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["NAME", "POLICY", "SCHEMAS", "TEXT", "or_empty"]
+__all__ = ["METRIC", "NAME", "POLICY", "SCHEMAS", "TASK", "TEXT", "or_empty"]
 
 TEXT = {"type": "string"}
 NAME = {"type": "string", "minLength": 1}
@@ -16,6 +16,9 @@ POLICY = {
     "pattern": r"^(cheap|balanced|best|performance|balance|cost|0(\.[0-9]{1,9})?|1(\.0)?"
     r"|(price|budget):[1-9][0-9]{0,5}(,max:[1-9][0-9]{0,5})?)$",
 }
+
+METRIC = "By which a plan compares answers: `number`, `multiple_choice`, ..."
+TASK = "The training task whose metric a plan compares answers by."
 
 
 def or_empty(schema: dict[str, Any]) -> dict[str, Any]:
@@ -43,12 +46,14 @@ _OWN = {
     "properties": {
         "policy": _or_null(or_empty(POLICY)),
         "session": {"type": ["string", "null"], "description": "Name of the conversation."},
+        "metric": {"type": ["string", "null"], "description": METRIC},
+        "task": {"type": ["string", "null"], "description": TASK},
     },
 }
 _MODEL = {
     **NAME,
     "description": "`auto` is routed, as are `auto:cheap`, `auto:balanced`, `auto:best` and "
-    "`auto:<weight of cost>`; the name of a model or an arm is not.",
+    "`auto:<weight of cost>`; the name of a model, an arm or a plan is not.",
     "examples": ["auto"],
 }
 _SHARED = {

@@ -69,6 +69,7 @@ class Upstreams:
         ask: Ask,
         path: str = "chat/completions",
         deadline: float,
+        pause_s: float | None = None,
     ) -> Answer:
         """The answer of the first of the arms that gives one.
 
@@ -81,15 +82,19 @@ class Upstreams:
             ask: The request as the router saw it.
             path: `chat/completions`, `completions`, `embeddings`.
             deadline: Seconds from now for all of it, the whole answer included.
+            pause_s: Longest pause between two rounds; None for the settings'.
 
         Raises:
             Refusal: None of them answers: what the last one that was asked said.
         """
         until = asyncio.get_running_loop().time() + deadline
         lanes = [self._lane(name) for name in dict.fromkeys(arms)]
-        wording = Wording(body, path, prompts, ask, self._settings, until)
+        settings = self._settings
+        if pause_s is not None:
+            settings = settings.model_copy(update={"pause_s": pause_s})
+        wording = Wording(body, path, prompts, ask, settings, until)
         try:
-            return await Fallback(lanes, wording, self._settings, record).run()
+            return await Fallback(lanes, wording, settings, record).run()
         except Failure as failure:
             refusal = failure.refusal()
         raise refusal

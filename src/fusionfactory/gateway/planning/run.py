@@ -1,0 +1,119 @@
+"""A plan at work on a request: stage by stage, until an answer stands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from fusionfactory.errors import FusionFactoryError
+from fusionfactory.gateway.planning.calls import Calls
+from fusionfactory.gateway.planning.usage import summed_usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fusionfactory.gateway.access.client import Client
+    from fusionfactory.gateway.gateway import Gateway
+    from fusionfactory.gateway.log.record import Ran, Record
+    from fusionfactory.gateway.planning.served import ServedPlan
+    from fusionfactory.gateway.surface.form import Request
+    from fusionfactory.plans.online import Run
+
+__all__ = ["PlanRun"]
+
+_log = logging.getLogger(__name__)
+
+
+class PlanRun:
+    """Runs a plan for a request.
+
+    An arm that fails gave no answer, and the plan goes on with the others. Where the key's limits
+    end it, the answer that stands by then is given.
+
+    Args:
+        served: The plan.
+        run: It, at the beginning of this question.
+        ran: Gets how it goes.
+    """
+
+    def __init__(self, served: ServedPlan, run: Run, ran: Ran) -> None:
+        self._served, self._run, self._ran = served, run, ran
+
+    async def answer(
+        self, gateway: Gateway, client: Client, request: Request, record: Record
+    ) -> dict[str, Any]:
+        """The answer that stands in the end, with the usage of all calls.
+
+        Args:
+            gateway: Its parts.
+            client: Who asks.
+            request: What is asked.
+            record: Gets the attempts, what was said, and what all of it cost.
+
+        Raises:
+            Refusal: No arm answers.
+        """
+        ran, calls = self._ran, Calls(gateway, client, request, record)
+        record.plan = ran
+        try:
+            arm = await self._standing(calls)
+        finally:
+            ran.said = list(calls.said.values())
+        ran.answer, record.arm = arm, self._served.name
+        record.status, record.cost_usd = 200, calls.cost_usd
+        said = calls.said[arm]
+        record.response, record.finish_reason = said.response, said.finish_reason
+        record.input_tokens = _total([one.input_tokens for one in ran.said])
+        record.output_tokens = _total([one.output_tokens for one in ran.said])
+        usage = summed_usage([body.get("usage") for body in calls.bodies.values()])
+        return {**calls.bodies[arm], "usage": usage}
+
+    def notes(self) -> Iterator[tuple[str, object]]:
+        """Name to value of what the client is told of it in headers."""
+        ran = self._ran
+        yield "plan-metric", ran.metric
+        yield "plan-asked", ";".join(",".join(stage) for stage in ran.stages)
+        yield "plan-answer", ran.answer
+        yield "plan-confidence", ran.confidence
+
+    async def _standing(self, calls: Calls) -> str:
+        """Runs the plan to its end; gives the arm to answer by."""
+        run, ran = self._run, self._ran
+        while run.call and calls.limit is None:
+            asked = await calls.all_of(run.call)
+            if asked:
+                ran.stages.append(asked)
+            said = {arm: calls.said[arm].response for arm in run.call if arm in calls.said}
+            try:
+                await asyncio.to_thread(run.told, {**dict.fromkeys(run.call), **said})
+            except FusionFactoryError as error:
+                _log.warning("the plan %s stops, for it cannot compare answers: %s",
+                             ran.plan, error)  # fmt: skip
+                break
+            ran.confidence = run.confidence
+        if run.answer is not None:
+            return run.answer
+        return next(iter(calls.said), None) or await self._any_other(calls)
+
+    async def _any_other(self, calls: Calls) -> str:
+        """Asks the arms that were not called yet; gives the one that answers.
+
+        Raises:
+            Refusal: None does.
+        """
+        called = {arm for stage in self._ran.stages for arm in stage}
+        await calls.first_of(tuple(arm for arm in self._served.arms if arm not in called))
+        if calls.said:
+            (arm,) = calls.said
+            self._ran.stages.append([arm])
+            return arm
+        refusal = calls.limit or calls.failed
+        assert refusal is not None  # noqa: S101  nobody answered, and each of them said why
+        raise refusal
+
+
+def _total(counts: list[int | None]) -> int | None:
+    """None where one is unknown."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None

@@ -1,0 +1,430 @@
+"""Plans in the gateway: the calls and answers of their replay, told, logged and charged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from answered_table import answered_table
+from fusionfactory.answers import group_answers
+from fusionfactory.config import Config
+from fusionfactory.errors import ConfigError, RouterFileError
+from fusionfactory.gateway.access.keys import KeyFile
+from fusionfactory.gateway.fleet import Fleet
+from fusionfactory.gateway.log.ingest import Ingester
+from fusionfactory.gateway.planning.plans import Plans
+from fusionfactory.plans import replay, save_plan
+from fusionfactory.plans.cascade import CascadePlan
+from fusionfactory.plans.tasks import Tasks
+from fusionfactory.store import Store
+from fusionfactory.types import JUDGE_ONLY
+from gateway_parts import Served, served_gateway
+from stub_upstream import Knobs, StubUpstream, stub_upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fusionfactory.table import OutcomeTable
+
+STAGES = [["small-a", "small-b"], ["small-c", "small-d"], ["large"]]
+NAMES = [name for stage in STAGES for name in stage]
+MODELS = tuple(
+    {
+        "name": name, "endpoint": "stub",
+        "input_price": 1000.0 if name == "large" else 1.0, "output_price": 2.0,
+    }
+    for name in NAMES
+)  # fmt: skip
+KEYS = ("plan", "metric", "asked", "answer", "confidence")
+
+
+@pytest.fixture(scope="module")
+def plan() -> CascadePlan:
+    return CascadePlan(stages=STAGES).fit(answered_table(240, seed=1)).at(9)
+
+
+@pytest.fixture(scope="module")
+def folder(plan: CascadePlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("saved") / "plan"
+    save_plan(plan, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def test() -> OutcomeTable:
+    return answered_table(25, seed=2)
+
+
+@pytest.fixture
+def stub() -> Iterator[StubUpstream]:
+    with stub_upstream() as stub:
+        stub.models |= {name: Knobs(text="The answer is 7") for name in NAMES}
+        yield stub
+
+
+@pytest.fixture
+def served(stub: StubUpstream, folder: Path, tmp_path: Path) -> Iterator[Served]:
+    with serving(stub, folder, tmp_path) as served:
+        yield served
+
+
+def serving(stub: StubUpstream, folder: Path, state: Path, **serve: Any) -> Any:  # noqa: ANN401
+    plans = [{"name": "careful", "path": str(folder)}]
+    return served_gateway(stub.url, state, models=MODELS, plans=plans, **serve)
+
+
+def say(stub: StubUpstream, **answers: str) -> None:
+    """Lets models answer; names with `_` for `-`."""
+    for name, text in answers.items():
+        stub.models[name.replace("_", "-")].text = text
+
+
+def ask(served: Served, text: str = "add the two numbers 3", **more: Any) -> Any:  # noqa: ANN401
+    return served.client().chat.completions.with_raw_response.create(
+        model=more.pop("model", "careful"),
+        messages=[{"role": "user", "content": text}],
+        **more,
+    )
+
+
+def told(headers: Any) -> dict[str, str | None]:  # noqa: ANN401
+    names = ("plan", *(f"plan-{name}" for name in KEYS[1:]))
+    return {name: headers.get(f"x-fusionfactory-{name}") for name in names}
+
+
+def test_the_gateway_calls_and_answers_as_the_replay_does(
+    served: Served, stub: StubUpstream, plan: CascadePlan, test: OutcomeTable
+) -> None:
+    names = [arm.name for arm in plan.arms_]
+    done = replay(plan, test, group_answers(test))
+    assert test.responses is not None
+    lengths = set()
+    for row, text in enumerate(test.texts):
+        for column, name in enumerate(test.arm_names):
+            stub.models[name].text = test.responses[row, column]
+        before = len(stub.ledger)
+        raw = ask(served, text)
+        asked = stub.asked()[before:]
+        assert sorted(asked) == sorted(np.array(names)[done.called[row]])
+        answer = names[done.answered[row]]
+        own = test.responses[row, test.arm_names.index(answer)]
+        assert raw.parse().choices[0].message.content == own
+        facts = told(raw.headers)
+        assert facts["plan-answer"] == answer
+        assert float(facts["plan-confidence"] or 0) == pytest.approx(done.confidence[row], abs=1e-5)
+        lengths.add(len(asked))
+    assert len(lengths) > 1
+
+
+def test_an_answer_tells_what_it_took(served: Served, stub: StubUpstream) -> None:
+    say(stub, small_b="It is 8")
+    raw = ask(served)
+    reply, record = raw.parse(), served.last
+    stub.wait(lambda stub: all(call.ended for call in stub.ledger))
+    assert reply.model == raw.headers["x-fusionfactory-arm"] == record.arm == "careful"
+    facts = told(raw.headers)
+    assert facts["plan"] == "careful"
+    assert facts["plan-metric"] == "number"
+    assert (facts["plan-asked"] or "").startswith("small-a,small-b;")
+    assert raw.headers["x-fusionfactory-why"] == record.why == "fixed"
+    calls = stub.ledger
+    assert reply.usage.prompt_tokens == sum(call.input_tokens for call in calls)
+    assert reply.usage.completion_tokens == sum(call.output_tokens for call in calls)
+    assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
+    paid = sum(attempt.cost_usd or 0.0 for attempt in record.attempts)
+    assert record.cost_usd == pytest.approx(paid)
+    assert float(raw.headers["x-fusionfactory-cost-usd"]) == pytest.approx(paid, rel=1e-5)
+    assert record.upstream_s is not None
+    assert record.plan is not None
+    assert [attempt.arm for attempt in record.attempts] == [
+        arm for stage in record.plan.stages for arm in stage
+    ]
+
+
+def test_a_stage_is_asked_at_once(served: Served, stub: StubUpstream) -> None:
+    for name in STAGES[0]:
+        stub.models[name].latency_s = 0.2
+    ask(served)
+    record = served.last
+    assert record.plan is not None
+    assert record.plan.stages[0] == STAGES[0]
+    assert record.upstream_s is not None
+    assert record.upstream_s < sum(attempt.latency_s for attempt in record.attempts)
+
+
+@pytest.mark.parametrize("wants_usage", [True, False])
+def test_a_stream_begins_once_the_answer_stands(
+    wants_usage: bool, served: Served, stub: StubUpstream
+) -> None:
+    options: Any = {"stream_options": {"include_usage": True}} if wants_usage else {}
+    chunks = list(
+        served.client().chat.completions.create(
+            model="careful",
+            messages=[{"role": "user", "content": "add the two numbers 3"}],
+            stream=True,
+            **options,
+        )
+    )
+    assert all("stream" not in call.body for call in stub.ledger)
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == "The answer is 7"
+    assert {chunk.model for chunk in chunks} == {"careful"}
+    assert chunks[0].choices[0].delta.role == "assistant"
+    sums = [chunk.usage.prompt_tokens for chunk in chunks if chunk.usage is not None]
+    expected = [sum(call.input_tokens for call in stub.ledger)] if wants_usage else []
+    assert sums == expected
+    assert served.last.stream
+
+
+def test_every_call_is_an_outcome_once_and_the_plan_is_an_arm(
+    served: Served, stub: StubUpstream, tmp_path: Path
+) -> None:
+    say(stub, small_b="It is 8")
+    stub.models["small-c"].fault = "422"
+    ask(served)
+    record = served.last
+    served.wait(lambda served: served.journal.written == 1)
+    settings = served.gateway.settings.log
+    with Store(str(served.gateway.config.store)) as store:
+        ingester = Ingester(store, tmp_path / "journal", settings)
+        while ingester.step():
+            pass
+        ingester.step()
+        traffic = served.gateway.traffic
+        decision = traffic.decision(record.id)
+        outcomes = {outcome.arm: outcome for outcome in store.outcomes()}
+    assert record.plan is not None
+    assert decision is not None
+    assert decision["plan"]["plan"] == decision["arm"] == decision["chosen"] == "careful"
+    assert decision["plan"]["stages"] == record.plan.stages
+    assert set(outcomes) == {attempt.arm for attempt in record.attempts} | {"careful"}
+    assert outcomes["small-b"].response == "It is 8"
+    assert outcomes["small-c"].response is None
+    assert "422" in (outcomes["small-c"].error or "")
+    whole = outcomes["careful"]
+    assert whole.response == record.response
+    own = [outcome.cost_usd for name, outcome in outcomes.items() if name != "careful"]
+    assert whole.cost_usd == pytest.approx(sum(cost or 0.0 for cost in own))
+    assert served.gateway.traffic.summary(0.0)["arms"]["careful"]["requests"] == 1  # type: ignore[attr-defined]
+
+
+def test_an_arm_that_fails_gave_no_answer_and_the_plan_goes_on(
+    served: Served, stub: StubUpstream
+) -> None:
+    stub.models["small-a"].fault = "422"
+    raw = ask(served)
+    facts = told(raw.headers)
+    assert raw.parse().choices[0].message.content == "The answer is 7"
+    assert (facts["plan-asked"] or "").startswith("small-a,small-b")
+    assert facts["plan-answer"] != "small-a"
+    assert served.last.error is None
+
+
+def test_where_all_fail_the_client_gets_the_usual_error(served: Served, stub: StubUpstream) -> None:
+    for name in NAMES:
+        stub.models[name].fault = "422"
+    answer = served.ask(
+        "POST", "/v1/chat/completions",
+        {"model": "careful", "messages": [{"role": "user", "content": "add the two numbers 3"}]},
+    )  # fmt: skip
+    assert answer.status == 422
+    assert answer.headers["x-should-retry"] == "false"
+    assert sorted(set(stub.asked())) == sorted(NAMES)
+    record = served.last
+    assert (record.arm, record.chosen, record.status) == (None, "careful", 422)
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools cannot be compared"),
+        ({"n": 2}, "n cannot be compared"),
+        ({"response_format": {"type": "json_object"}}, "json cannot be compared"),
+    ],
+)
+def test_what_cannot_be_compared_goes_to_the_best_single_arm(
+    more: dict[str, Any], reason: str, served: Served, stub: StubUpstream
+) -> None:
+    raw = ask(served, **more)
+    assert stub.asked() == ["large"]
+    assert raw.headers["x-fusionfactory-arm"] == "large"
+    assert raw.headers["x-fusionfactory-plan"] == "careful"
+    assert reason in raw.headers["x-fusionfactory-plan-passed-over"]
+    assert reason in served.last.excluded["careful"]
+    assert served.last.plan is None
+
+
+def test_free_text_goes_to_the_best_single_arm(
+    stub: StubUpstream, plan: CascadePlan, tmp_path: Path
+) -> None:
+    free = plan.at(9)
+    free.tasks_ = Tasks()
+    free.tasks_.names_, free.tasks_.metrics_ = ["poems", "letters"], [JUDGE_ONLY, None]
+    save_plan(free, tmp_path / "plan")
+    with serving(stub, tmp_path / "plan", tmp_path) as served:
+        raw = ask(served)
+        assert stub.asked() == ["large"]
+        assert "by the metric" in raw.headers["x-fusionfactory-plan-passed-over"]
+        by_metric = {"fusionfactory": {"metric": "number"}}
+        assert ask(served, extra_body=by_metric).parse().model == "careful"
+
+
+def test_a_request_may_say_the_metric_or_the_task(served: Served, stub: StubUpstream) -> None:
+    say(stub, small_a="A) one", small_b="the answer is B")
+    by_metric = ask(served, extra_body={"fusionfactory": {"metric": "multiple_choice"}})
+    assert told(by_metric.headers)["plan-metric"] == "multiple_choice"
+    by_task = ask(served, extra_headers={"x-fusionfactory-task": "names"})
+    assert told(by_task.headers)["plan-metric"] == "number"
+    for own, message in (
+        ({"metric": "taste"}, "unknown equivalence 'taste'"),
+        ({"metric": "judge"}, "unknown equivalence 'judge'"),
+        ({"task": "poems"}, "no task 'poems'; it knows names, sums"),
+    ):
+        body = {"model": "careful", "messages": [{"role": "user", "content": "?"}]}
+        answer = served.ask("POST", "/v1/chat/completions", {**body, "fusionfactory": own})
+        assert answer.status == 400
+        assert message in answer.json()["error"]["message"]
+
+
+def test_plans_are_listed_as_models(served: Served) -> None:
+    listed = {model.id for model in served.client().models.list()}
+    assert {"careful", "large"} <= listed
+    assert served.client().models.retrieve("careful").owned_by == "fusionfactory"
+
+
+def test_auto_runs_a_plan_by_the_requests_policy_where_it_is_told_to(
+    stub: StubUpstream, folder: Path, tmp_path: Path
+) -> None:
+    say(stub, small_b="It is 8", small_c="It is 9", small_d="It is 10")
+    with serving(stub, folder, tmp_path, routing=True) as served:
+        assert ask(served, model="auto").parse().model != "careful"
+    stub.ledger.clear()
+    with serving(stub, folder, tmp_path, routing=True) as served:
+        served.gateway.plans = Plans.load(_with_auto(served.gateway.config), served.gateway.fleet)
+        best = ask(served, model="auto:best")
+        assert (best.parse().model, served.last.why) == ("careful", "plan")
+        assert best.headers["x-fusionfactory-policy"] == "performance"
+        many = len(stub.ledger)
+        ask(served, model="auto:cheap")
+        assert 0 < len(stub.ledger) - many < many
+        raw = ask(served, model="auto", n=2)
+        assert served.last.why == "default"
+        assert "cannot be compared" in raw.headers["x-fusionfactory-plan-passed-over"]
+        tight = served.ask(
+            "POST", "/v1/chat/completions",
+            {"model": "auto:budget:1e-9", "messages": [{"role": "user", "content": "add 2"}]},
+        )  # fmt: skip
+        assert tight.status == 400
+        assert "costs at least" in tight.json()["error"]["message"]
+
+
+def _with_auto(config: Config) -> Config:
+    routing = config.serve.routing.model_copy(update={"plan": "careful"})
+    return config.model_copy(update={"serve": config.serve.model_copy(update={"routing": routing})})
+
+
+def test_every_call_counts_against_the_keys_limits(
+    stub: StubUpstream, folder: Path, tmp_path: Path
+) -> None:
+    say(stub, small_b="It is 8", small_c="It is 9", small_d="It is 10")
+    _, few = KeyFile(tmp_path).add("few", rpm=3)
+    _, some = KeyFile(tmp_path).add("some", models=("small-a",))
+    _, named = KeyFile(tmp_path).add("named", models=("careful",))
+    with serving(stub, folder, tmp_path, keys="required") as served:
+        asked = served.client(few).chat.completions.with_raw_response.create(
+            model="careful", messages=[{"role": "user", "content": "add the two numbers 3"}]
+        )
+        assert len(stub.ledger) == 3
+        assert (told(asked.headers)["plan-asked"] or "") == "small-a,small-b;small-c"
+        assert "3 requests a minute" in served.last.excluded["small-d"]
+        body = {"model": "careful", "messages": [{"role": "user", "content": "add 1"}]}
+        for token, status in ((few, 429), (some, 403), (named, 200)):
+            headers = {"authorization": f"Bearer {token}"}
+            assert served.ask("POST", "/v1/chat/completions", body, headers).status == status
+        listed = {model.id for model in served.client(some).models.list()}
+        assert "careful" not in listed
+
+
+def test_a_key_is_charged_for_all_calls_of_a_plan(
+    stub: StubUpstream, folder: Path, tmp_path: Path
+) -> None:
+    say(stub, small_b="It is 8")
+    _, token = KeyFile(tmp_path).add("one", usd_per_day=100.0)
+    with serving(stub, folder, tmp_path, keys="required") as served:
+        body = {"model": "careful", "messages": [{"role": "user", "content": "add 1"}]}
+        headers = {"authorization": f"Bearer {token}"}
+        assert served.ask("POST", "/v1/chat/completions", body, headers).status == 200
+        client = served.gateway.access.authorise(headers)
+        assert client.meter is not None
+        spent = client.meter.spent_usd(served.last.at)[0]
+    assert spent == pytest.approx(served.last.cost_usd)
+
+
+def test_an_answer_comes_from_the_cache_again(
+    stub: StubUpstream, folder: Path, tmp_path: Path
+) -> None:
+    with serving(stub, folder, tmp_path, cache={"entries": 10}) as served:
+        first = ask(served, temperature=0).parse()
+        calls = len(stub.ledger)
+        again = ask(served, temperature=0)
+        assert again.parse() == first
+        assert len(stub.ledger) == calls
+        ask(served, temperature=0, extra_body={"fusionfactory": {"metric": "contains"}})
+        assert len(stub.ledger) > calls
+
+
+def test_responses_run_plans_too(served: Served, stub: StubUpstream) -> None:
+    reply = served.client().responses.create(model="careful", input="add the two numbers 3")
+    assert reply.output_text == "The answer is 7"
+    assert reply.usage is not None
+    assert reply.usage.input_tokens == sum(call.input_tokens for call in stub.ledger)
+
+
+# Settings
+
+
+def settings(folder: Path, *models: str, **serve: Any) -> Config:  # noqa: ANN401
+    return Config.model_validate({
+        "endpoints": [{"name": "stub", "base_url": "http://127.0.0.1:9/v1", "api_key_env": ""}],
+        "models": [{"name": name, "endpoint": "stub"} for name in models],
+        "serve": {"plans": [{"name": "careful", "path": str(folder)}], **serve},
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("models", "serve", "match"),
+    [
+        (NAMES[:4], {}, "asks the arm 'large', which the settings do not have"),
+        ([*NAMES, "careful"], {}, "'careful' is that of a model"),
+        (NAMES, {"routing": {"plan": "other"}}, "no plan 'other'.*there are: careful"),
+        (NAMES, {"routing": {"plan": "careful", "cheap": "budget:1e-9"}}, "costs at least"),
+    ],
+)
+def test_wrong_settings_are_found_at_the_start(
+    models: list[str], serve: dict[str, Any], match: str, folder: Path
+) -> None:
+    config = settings(folder, *models, **serve)
+    with pytest.raises(ConfigError, match=match):
+        Plans.load(config, Fleet(config))
+
+
+def test_a_plan_that_is_not_there_is_told(tmp_path: Path) -> None:
+    config = settings(tmp_path / "nowhere", *NAMES)
+    with pytest.raises(RouterFileError, match="no saved plan here"):
+        Plans.load(config, Fleet(config))
+
+
+def test_a_reload_shares_what_stayed_and_reads_what_was_saved_anew(
+    plan: CascadePlan, tmp_path: Path
+) -> None:
+    save_plan(plan, tmp_path / "plan")
+    config = settings(tmp_path / "plan", *NAMES)
+    first = Plans.load(config, Fleet(config))
+    same = Plans.load(config, Fleet(config), first)
+    assert [id(served) for served in same] == [id(served) for served in first]
+    save_plan(plan.at(3), tmp_path / "plan")
+    (new,) = Plans.load(config, Fleet(config), same)
+    assert new.plan.step_ == 3  # type: ignore[attr-defined]
