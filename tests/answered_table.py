@@ -35,9 +35,10 @@ def answered_table(n: int = 300, seed: int = 0) -> OutcomeTable:
     chance = np.stack([np.where(hard, low, high) for high, low, _ in skills.values()], axis=1)
     right = rng.random(chance.shape) < chance
     slip = rng.integers(1, 6, right.shape)
-    said = np.where(right, 0, slip)
+    target = np.arange(n)[:, None] % 10
+    said = np.where(right, target, (target + slip) % 10)
     queries = [
-        Query(f"q{i}", f"{_WORDS[task]} {i}", task=str(task), target="0", metric="number")
+        Query(f"q{i}", f"{_WORDS[task]} {i}", task=str(task), target=str(i % 10), metric="number")
         for i, task in enumerate(tasks)
     ]
     cost = np.tile([usd for *_, usd in skills.values()], (n, 1))

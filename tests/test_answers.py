@@ -19,6 +19,7 @@ from fusionfactory.answers import (
     key,
     make_equivalence,
 )
+from fusionfactory.answers.words import hashed_words
 from fusionfactory.errors import TableError, UnknownNameError
 from fusionfactory.scorers import SCORERS, make_scorer
 from fusionfactory.testing import make_table
@@ -160,11 +161,15 @@ def test_one_number_between_two_others_joins_them() -> None:
 
 
 def test_rows_and_columns_are_taken_of_groups() -> None:
-    groups = AnswerGroups(np.array([[0, 1, -1, 1], [0, 0, 1, 2]]), np.arange(8.0).reshape(2, 4))
+    texts = ["", "a", "to", "yes", "four", "a to b", "six to", "a seven"]
+    groups = AnswerGroups.of(np.array([[0, 1, -1, 1], [0, 0, 1, 2]]), texts)
     picked = groups.columns([3, 2, 0])
     assert picked.groups.tolist() == [[0, -1, 1], [0, 1, 2]]
     assert picked.lengths.tolist() == [[3, 2, 0], [7, 6, 4]]
-    assert groups.rows(np.array([False, True])).groups.tolist() == [[0, 0, 1, 2]]
+    last = groups.rows(np.array([False, True]))
+    assert last.groups.tolist() == [[0, 0, 1, 2]]
+    own = hashed_words(["six to", "a to b"]).toarray()
+    assert np.array_equal(last.columns([2, 1]).words.toarray(), own)
 
 
 def test_a_table_without_responses_is_refused() -> None:

@@ -12,6 +12,7 @@ from answered_table import answered_table
 from fusionfactory.errors import ConfigError, NotFittedError, PolicyError, TableError
 from fusionfactory.plans import execute, load_plan, replay, save_plan
 from fusionfactory.plans.cascade import CascadePlan
+from fusionfactory.plans.state import Said
 from fusionfactory.policy import Policy
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def test_saved_and_loaded_it_does_the_same(
 
 def test_arms_that_say_nothing_leave_no_confidence(cascade: CascadePlan) -> None:
     shape = (1, len(cascade.arms_))
-    silence = np.full(shape, -1), np.full(shape, np.nan)
+    silence = Said(np.full(shape, -1), np.full(shape, np.nan), np.zeros(shape))
     state, advice = execute(cascade, cascade.begin(["add the two numbers 7"]), lambda _: silence)
     assert state.asked[0].any()
     assert advice.answer[0] >= 0

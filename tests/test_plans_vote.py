@@ -10,6 +10,7 @@ from fusionfactory.errors import ConfigError, TableError
 from fusionfactory.plans import load_plan, make_plan, replay, save_plan
 from fusionfactory.plans.ballots import Ballots
 from fusionfactory.plans.calibration import expected_calibration_error
+from fusionfactory.plans.state import Said
 from fusionfactory.plans.vote import VotePlan
 
 VOTERS = ("small-a", "small-b", "small-c", "small-d", "large")
@@ -24,7 +25,8 @@ def test_a_vote_cut_short_says_what_the_whole_vote_says() -> None:
     own = test.select_arms([arm.name for arm in plan.arms_])
     assert own.responses is not None
     groups = np.array([[int(text[-1]) for text in row] for row in own.responses])
-    whole = asked.told(np.ones(groups.shape, bool), groups, np.ones(groups.shape))
+    said = Said(groups, np.ones(groups.shape), np.zeros(groups.shape))
+    whole = asked.told(np.ones(groups.shape, bool), said)
     advice = plan.advise(whole)
     assert not advice.call.any()
     rows = np.arange(len(test))

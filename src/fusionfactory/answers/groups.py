@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusionfactory.answers.kinds import make_equivalence
+from fusionfactory.answers.words import hashed_words
 from fusionfactory.errors import TableError, UnknownNameError
 from fusionfactory.types import JUDGE_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from scipy.sparse import csr_matrix
 
     from fusionfactory.answers.base import Answer, Equivalence
     from fusionfactory.table import OutcomeTable
@@ -27,24 +30,44 @@ _NONE = -1
 
 @dataclass(frozen=True, eq=False)
 class AnswerGroups:
-    """Which of m arms answered each of n queries alike.
+    """What m arms answered to n queries: who said the same, at what length, in which words.
 
     Attributes:
         groups: (n, m) number of the group of equivalent answers, per query from 0 in the order of
             the arms; -1 where an arm gave no answer, and so agrees with nobody.
         lengths: (n, m) characters of the response; NaN where there is none.
+        words: (n * m, w) hashed words of the responses, query by query: `hashed_words`.
     """
 
     groups: IntArray
     lengths: FloatArray
+    words: csr_matrix
+
+    @classmethod
+    def of(cls, groups: IntArray, responses: Sequence[str | None]) -> AnswerGroups:
+        """Of n * m responses, query by query, whose (n, m) groups are known."""
+        lengths = np.array(
+            [np.nan if text is None else len(text) for text in responses], dtype=float
+        )
+        return cls(groups, lengths.reshape(groups.shape), hashed_words(responses))
 
     def rows(self, index: IntArray | BoolArray) -> AnswerGroups:
-        """The groups of these queries."""
-        return AnswerGroups(self.groups[index], self.lengths[index])
+        """The answers to these queries."""
+        return AnswerGroups(
+            self.groups[index], self.lengths[index], self.words[self._places()[index].ravel()]
+        )
 
     def columns(self, index: Sequence[int] | IntArray) -> AnswerGroups:
-        """The groups of these arms in this order, numbered anew."""
-        return AnswerGroups(_renumbered(self.groups[:, index]), self.lengths[:, index])
+        """The answers of these arms in this order, the groups numbered anew."""
+        return AnswerGroups(
+            _renumbered(self.groups[:, index]),
+            self.lengths[:, index],
+            self.words[self._places()[:, index].ravel()],
+        )
+
+    def _places(self) -> IntArray:
+        """(n, m) rows of `words`."""
+        return np.arange(self.groups.size).reshape(self.groups.shape)
 
 
 def group_answers(table: OutcomeTable, *, workers: int = 2) -> AnswerGroups:
@@ -80,10 +103,8 @@ def group_answers(table: OutcomeTable, *, workers: int = 2) -> AnswerGroups:
 
     with ThreadPoolExecutor(workers, thread_name_prefix="answers") as pool:
         groups = list(pool.map(grouped, range(len(table))))
-    lengths = [np.nan if text is None else len(text) for text in responses.ravel()]
-    return AnswerGroups(
-        np.array(groups, dtype=np.int64), np.array(lengths, dtype=float).reshape(responses.shape)
-    )
+    numbers = np.array(groups, dtype=np.int64).reshape(responses.shape)
+    return AnswerGroups.of(numbers, responses.ravel().tolist())
 
 
 def incomparable(table: OutcomeTable) -> dict[str, int]:

@@ -28,6 +28,7 @@ PLANS = Registry(
     "plan",
     {
         "cascade": "fusionfactory.plans.cascade:CascadePlan",
+        "select": "fusionfactory.plans.select:SelectPlan",
         "vote": "fusionfactory.plans.vote:VotePlan",
     },
 )

@@ -11,7 +11,8 @@ from fusionfactory.answers import AnswerGroups, group_answers
 from fusionfactory.errors import TableError
 from fusionfactory.estimator import Estimator
 from fusionfactory.plans.competence import Competence
-from fusionfactory.plans.state import Advice, State
+from fusionfactory.plans.reader import Reader
+from fusionfactory.plans.state import Advice, Said, State
 from fusionfactory.plans.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Plan(Estimator, ABC):
     quality_: FloatArray
     tasks_: Tasks
     competence_: Competence
+    reader_: Reader
     fingerprint_: str
     seen_: NDArray[np.uint64]
     metrics_: dict[str, float]
@@ -97,14 +99,17 @@ class Plan(Estimator, ABC):
         self.competence_ = Competence(encoder=self.encoder, seed=self.seed)
         outlook = self.competence_.fit(table, folds)
         self.tasks_ = Tasks().fit(table)
-        self._fit(table, answers, outlook, folds, policy)
+        self.reader_ = Reader()
+        reading = self.reader_.fit(outlook, answers, table.quality, folds)
+        said = Said(answers.groups, answers.lengths, reading)
+        self._fit(table, said, outlook, folds, policy)
         return self
 
     @abstractmethod
     def _fit(
         self,
         table: OutcomeTable,
-        answers: AnswerGroups,
+        said: Said,
         outlook: Outlook,
         folds: IntArray,
         policy: Policy | None,
@@ -113,7 +118,7 @@ class Plan(Estimator, ABC):
 
         Args:
             table: n queries by all arms.
-            answers: Their groups.
+            said: What they said, read out of fold.
             outlook: Of the training queries on all arms, out of fold.
             folds: (n,) fold of every query.
             policy: As given to `fit`.
@@ -132,6 +137,16 @@ class Plan(Estimator, ABC):
         """
         self.check_fitted()
         return State.fresh(self.competence_.predict(texts).columns(self.columns_))
+
+    def hear(self, state: State, answers: AnswerGroups) -> Said:
+        """What the plan's arms said, with how right it reads.
+
+        Args:
+            state: Of `begin`, of the same n queries.
+            answers: Of the plan's arms in their order.
+        """
+        reading = self.reader_.predict(state.outlook, answers, self.columns_)
+        return Said(answers.groups, answers.lengths, reading)
 
     @abstractmethod
     def advise(self, state: State) -> Advice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -12,14 +13,13 @@ from fusionfactory.plans.base import Plan
 from fusionfactory.plans.calibration import expected_calibration_error
 from fusionfactory.plans.confidence import Confidence
 from fusionfactory.plans.search import find_stages
-from fusionfactory.plans.state import Advice, State
+from fusionfactory.plans.state import Advice, Said, State
 from fusionfactory.plans.stopping import Stopping
 from fusionfactory.policy import Normaliser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusionfactory.answers import AnswerGroups
     from fusionfactory.encoders import Encoder
     from fusionfactory.plans.ballots import Leaders
     from fusionfactory.plans.competence import Outlook
@@ -94,12 +94,12 @@ class CascadePlan(Plan):
     def _fit(
         self,
         table: OutcomeTable,
-        answers: AnswerGroups,
+        said: Said,
         outlook: Outlook,
         folds: IntArray,
         policy: Policy | None,
     ) -> None:
-        stages = self._given(table) if self.stages else find_stages(table, answers, outlook)
+        stages = self._given(table) if self.stages else find_stages(table, said)
         self.stage_of_ = np.repeat(np.arange(len(stages)), [len(stage) for stage in stages])
         self._keep(table, np.concatenate([np.asarray(stage, dtype=int) for stage in stages]))
         self.normaliser_ = Normaliser().fit(table)
@@ -107,8 +107,7 @@ class CascadePlan(Plan):
         self.price_ = np.r_[0.0, _PRICES / (scale if scale > 0 else 1.0)]
         whole = State.fresh(outlook.columns(self.columns_)).told(
             np.ones((len(table), len(self.columns_)), bool),
-            answers.groups[:, self.columns_],
-            answers.lengths[:, self.columns_],
+            said.columns(self.columns_),
         )
         self._learn(whole, table, folds)
         self.step_, self.ceiling_usd_ = 0, None
@@ -160,7 +159,7 @@ class CascadePlan(Plan):
 
     def _after(self, whole: State, mask: int) -> State:
         asked = np.broadcast_to((mask >> self.stage_of_ & 1).astype(bool), whole.asked.shape)
-        return State.fresh(whole.outlook).told(asked, whole.groups, whole.lengths)
+        return replace(whole, asked=asked)
 
     def _features(self, state: State, leaders: Leaders) -> FloatArray:
         """(n, d) what a decision to go on depends on."""

@@ -26,8 +26,9 @@ class Confidence(Estimator):
     """Conditional logit over the answers that stand (McFadden, 1974), `none is right` among them.
 
     The utility of an answer is linear in who gave it, in what was expected of them on this query
-    and on its topics, in how many they are and in the lengths of their responses; that of `none`
-    is 0. Probabilities are calibrated on the leading answers, out of fold: see `Calibration`.
+    and on its topics, in how right their responses read, in how many they are and in the lengths
+    of their responses; that of `none` is 0. Probabilities are calibrated on the leading answers,
+    out of fold: see `Calibration`.
 
     Args:
         penalty: Of the squared coefficients of standardised features.
@@ -93,6 +94,7 @@ def _describe(state: State, ballots: Ballots) -> FloatArray:
     count = votes.sum(axis=1)
     lengths = np.log1p(np.nan_to_num(state.lengths))[query]
     own = (lengths * votes).sum(axis=1) / count
+    reading = state.reading[query] * votes
     others = (lengths * answered).sum(axis=1) / answered.sum(axis=1)
     single = np.stack(
         [
@@ -104,12 +106,16 @@ def _describe(state: State, ballots: Ballots) -> FloatArray:
             np.where(votes, odds, -np.inf).max(axis=1, initial=-_STEEPEST),
             np.where(answered, odds, 0.0).sum(axis=1) / answered.sum(axis=1),
             own - others,
+            reading.sum(axis=1),
+            np.where(votes, reading, -np.inf).max(axis=1, initial=-_STEEPEST),
+            reading.sum(axis=1) / count,
+            np.where(answered, state.reading[query], 0.0).sum(axis=1) / answered.sum(axis=1),
         ],
         axis=1,
     )
     width = votes.shape[1] * topics.shape[1]
     by_topic = (votes[:, :, None] * topics[:, None, :]).reshape(len(query), width)
-    return np.hstack([votes, votes * odds, single, topics, by_topic]).astype(np.float64)
+    return np.hstack([votes, votes * odds, reading, single, topics, by_topic]).astype(np.float64)
 
 
 def _shares(utility: FloatArray, ballots: Ballots) -> FloatArray:

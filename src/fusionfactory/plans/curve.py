@@ -10,7 +10,7 @@ import numpy as np
 from fusionfactory.errors import PolicyError
 from fusionfactory.metrics import mean_cost, mean_or_nan
 from fusionfactory.plans.conformal import boldest
-from fusionfactory.plans.replay import replay
+from fusionfactory.plans.replay import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,10 +109,8 @@ def guaranteed(
 
 
 def _runs(plan: CascadePlan, table: OutcomeTable, answers: AnswerGroups | None) -> list[Replayed]:
-    from fusionfactory.answers import group_answers
-
-    own = answers or group_answers(table)
-    return [replay(plan.at(step), table, own) for step in range(len(plan.price_))]
+    recorded = Recorded.of(plan, table, answers)
+    return [recorded.run(plan.at(step)) for step in range(len(plan.price_))]
 
 
 def _slope(first: Point, second: Point) -> float:

@@ -9,7 +9,7 @@ from fusionfactory.estimator import Estimator
 from fusionfactory.plans.base import Plan
 from fusionfactory.sealed import STAGING, SealedState
 
-__all__ = ["SCHEMA_VERSION", "load_plan", "save_plan"]
+__all__ = ["SCHEMA_VERSION", "check_directory", "load_plan", "save_plan"]
 
 SCHEMA_VERSION = 2
 _FILES = SealedState("plan", SCHEMA_VERSION, RouterFileError)
@@ -24,9 +24,7 @@ def save_plan(plan: Plan, directory: str | Path) -> None:
     """
     plan.check_fitted()
     directory = Path(directory).resolve()
-    if directory.exists() and (not directory.is_dir() or _strangers(directory)):
-        msg = "exists and holds something other than a plan: give an empty or new directory"
-        raise RouterFileError(msg, file=directory)
+    check_directory(directory)
     state, tensors = plan.state()
     content = {
         "plan": plan.name,
@@ -36,6 +34,13 @@ def save_plan(plan: Plan, directory: str | Path) -> None:
         "state": state,
     }
     _FILES.write(directory, content, tensors)
+
+
+def check_directory(directory: Path) -> None:
+    """Raises RouterFileError where a plan may not be written: what is there is no plan."""
+    if directory.exists() and (not directory.is_dir() or _strangers(directory)):
+        msg = "exists and holds something other than a plan: give an empty or new directory"
+        raise RouterFileError(msg, file=directory)
 
 
 def _strangers(directory: Path) -> set[str]:

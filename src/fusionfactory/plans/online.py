@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusionfactory.answers.groups import group_responses
+from fusionfactory.answers.groups import AnswerGroups, group_responses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,11 +71,10 @@ class Run:
         for name, text in responses.items():
             self._responses[self._names.index(name)] = text
         asked = np.array([[name in responses for name in self._names]])
-        groups = group_responses(self._equivalence, self._question, self._responses)
-        lengths = [np.nan if text is None else len(text) for text in self._responses]
-        state = self._state.told(asked, np.array([groups]), np.array([lengths]))
+        groups = np.array([group_responses(self._equivalence, self._question, self._responses)])
+        said = self._plan.hear(self._state, AnswerGroups.of(groups, self._responses))
         # A later answer may join groups that stood apart, so that all are numbered anew.
-        self._state = replace(state, groups=np.array([groups]))
+        self._state = replace(self._state.told(asked, said), groups=groups)
         self._advise()
 
     def _advise(self) -> None:

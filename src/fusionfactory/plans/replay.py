@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from fusionfactory.answers import AnswerGroups
     from fusionfactory.plans.base import Plan
-    from fusionfactory.plans.state import Advice, State
+    from fusionfactory.plans.state import Advice, Said, State
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Replayed", "execute", "replay"]
+__all__ = ["Recorded", "Replayed", "execute", "replay"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,23 +41,55 @@ class Replayed:
     confidence: FloatArray
 
 
-def execute(
-    plan: Plan, state: State, ask: Callable[[BoolArray], tuple[IntArray, FloatArray]]
-) -> tuple[State, Advice]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Recorded:
+    """What a plan's arms said to recorded queries, read once for all its prices.
+
+    Attributes:
+        state: Before any arm was asked.
+        said: By the plan's m arms.
+        table: n queries by the plan's arms.
+    """
+
+    state: State
+    said: Said
+    table: OutcomeTable
+
+    @classmethod
+    def of(cls, plan: Plan, table: OutcomeTable, answers: AnswerGroups | None = None) -> Recorded:
+        """See `replay`."""
+        state = plan.begin(table.texts)
+        names = [arm.name for arm in plan.arms_]
+        own = table.select_arms(names)
+        if answers is None:
+            answers = group_answers(own)
+        else:
+            answers = answers.columns([table.arm_names.index(name) for name in names])
+        return cls(state, plan.hear(state, answers), own)
+
+    def run(self, plan: Plan) -> Replayed:
+        """What the plan does on them, at one of its prices."""
+        state, advice = execute(plan, self.state, lambda _: self.said)
+        paid = np.where(state.asked, self.table.cost_usd, 0.0).sum(axis=1)
+        quality = self.table.quality[np.arange(len(self.table)), advice.answer]
+        return Replayed(advice.answer, state.asked, quality, paid, advice.confidence)
+
+
+def execute(plan: Plan, state: State, ask: Callable[[BoolArray], Said]) -> tuple[State, Advice]:
     """Runs a plan to its end.
 
     Args:
         plan: Fitted.
         state: Of `plan.begin`.
-        ask: Asks the arms of an (n, m) array and returns their answer groups, numbered as those
-            before, and the lengths of their responses, both (n, m).
+        ask: Asks the arms of an (n, m) array and returns what they said, answer groups numbered as
+            those before.
 
     Returns:
         The last state, and the advice that calls nobody.
     """
     advice = plan.advise(state)
     while advice.call.any():
-        state = state.told(advice.call, *ask(advice.call))
+        state = state.told(advice.call, ask(advice.call))
         advice = plan.advise(state)
     return state, advice
 
@@ -74,15 +106,4 @@ def replay(plan: Plan, table: OutcomeTable, answers: AnswerGroups | None = None)
         NotFittedError: The plan is not fitted.
         TableError: The table lacks an arm of the plan, or holds no responses.
     """
-    state = plan.begin(table.texts)
-    names = [arm.name for arm in plan.arms_]
-    own = table.select_arms(names)
-    if answers is None:
-        answers = group_answers(own)
-    else:
-        answers = answers.columns([table.arm_names.index(name) for name in names])
-    said = answers.groups, answers.lengths
-    state, advice = execute(plan, state, lambda _: said)
-    paid = np.where(state.asked, own.cost_usd, 0.0).sum(axis=1)
-    quality = own.quality[np.arange(len(own)), advice.answer]
-    return Replayed(advice.answer, state.asked, quality, paid, advice.confidence)
+    return Recorded.of(plan, table, answers).run(plan)

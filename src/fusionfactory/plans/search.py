@@ -12,8 +12,7 @@ from fusionfactory.plans.confidence import solve_logit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fusionfactory.answers import AnswerGroups
-    from fusionfactory.plans.competence import Outlook
+    from fusionfactory.plans.state import Said
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import FloatArray
 
@@ -21,24 +20,25 @@ __all__ = ["find_stages"]
 
 Stages: TypeAlias = tuple[tuple[int, ...], ...]
 
-_PRICES = (0.005, 0.02, 0.08)
+_PRICES = (0.003, 0.01, 0.03, 0.1)
 """Quality that as much money as the best single arm costs must buy: dear and cheap plans."""
 _CANDIDATES = 14
-_MOST_STAGES = 4
+_MOST_STAGES = 5
 _MOST_ARMS = 10
 _MOVES = 14
 _LEAST_GAIN = 5e-4
 _CHEAP = 0.1
-_CHEAP_ARMS = 5
+_TOO_DEAR = 3.0
+_CHEAP_ARMS = 4
 _DEAR_ARMS = 4
 _FEWEST = 10
 
 
-def find_stages(table: OutcomeTable, answers: AnswerGroups, outlook: Outlook) -> list[list[int]]:
-    """Stages of columns: a ladder, improved by greedy moves.
+def find_stages(table: OutcomeTable, said: Said) -> list[list[int]]:
+    """Stages of columns: the best of some ladders, improved by greedy moves.
 
-    The ladder's first stage is the best of the arms that cost up to a tenth of the best single one;
-    the best two of the others follow one by one, the next two together.
+    A ladder begins with arms that cost up to a tenth of the best single one, one or two at a time
+    or all together; the best two of the others follow one by one, the next two together.
 
     A move puts an arm into a stage or into one of its own anywhere, or drops one. A list of stages
     is worth the quality that it reaches, less the price of its calls, where each stage stops above
@@ -47,11 +47,10 @@ def find_stages(table: OutcomeTable, answers: AnswerGroups, outlook: Outlook) ->
 
     Args:
         table: The training queries by all arms.
-        answers: Their groups.
-        outlook: Out of fold.
+        said: Their answers, read out of fold.
     """
-    bench = _Bench(table, answers, outlook)
-    stages = _ladder(table)
+    bench = _Bench(table, said)
+    stages = max(_ladders(table), key=bench.worth)
     worth = bench.worth(stages)
     for _ in range(_MOVES):
         found = max(_moves(stages, bench.candidates), key=bench.worth)
@@ -61,14 +60,16 @@ def find_stages(table: OutcomeTable, answers: AnswerGroups, outlook: Outlook) ->
     return [list(stage) for stage in stages]
 
 
-def _ladder(table: OutcomeTable) -> Stages:
+def _ladders(table: OutcomeTable) -> Iterator[Stages]:
     cost, quality = table.arm_cost_usd(), table.arm_quality()
     ranked = [int(arm) for arm in np.argsort(-quality, kind="stable")]
-    most = _CHEAP * cost[table.best_single()]
-    cheap = [arm for arm in ranked if cost[arm] <= most][:_CHEAP_ARMS]
-    dear = [arm for arm in ranked if arm not in cheap and not cost[arm] <= most][:_DEAR_ARMS]
-    stages = (tuple(cheap), tuple(dear[:1]), tuple(dear[1:2]), tuple(dear[2:]))
-    return tuple(stage for stage in stages if stage)
+    scale = cost[table.best_single()]
+    cheap = [arm for arm in ranked if cost[arm] <= _CHEAP * scale][:_CHEAP_ARMS]
+    dear = [arm for arm in ranked if arm not in cheap and not cost[arm] > _TOO_DEAR * scale]
+    above = (tuple(dear[:1]), tuple(dear[1:2]), tuple(dear[2:_DEAR_ARMS]))
+    for size in (1, 2, _CHEAP_ARMS):
+        below = (tuple(cheap[:size]), tuple(cheap[size : 2 * size]))
+        yield tuple(stage for stage in (*below, *above) if stage)
 
 
 def _moves(stages: Stages, candidates: list[int]) -> Iterator[Stages]:
@@ -91,18 +92,19 @@ def _moves(stages: Stages, candidates: list[int]) -> Iterator[Stages]:
 class _Bench:
     """What lists of stages are worth on the training queries; every subset is scored once."""
 
-    def __init__(self, table: OutcomeTable, answers: AnswerGroups, outlook: Outlook) -> None:
+    def __init__(self, table: OutcomeTable, said: Said) -> None:
         cost = table.arm_cost_usd()
         best = table.best_single()
         scale = float(cost[best]) if cost[best] > 0 else 1.0
         self.cost = np.nan_to_num(table.cost_usd) / scale
-        ballots = Ballots.of(answers.groups, np.ones_like(answers.groups, dtype=bool))
+        ballots = Ballots.of(said.groups, np.ones_like(said.groups, dtype=bool))
         right = ballots.supported(table.quality) > 0.5
-        odds = ballots.votes * outlook.log_odds[ballots.query]
-        features = np.hstack([ballots.votes, odds.sum(axis=1, keepdims=True)]).astype(np.float64)
+        reading = ballots.votes * said.reading[ballots.query]
+        features = np.hstack([ballots.votes, reading.sum(axis=1, keepdims=True)])
+        features = features.astype(np.float64)
         coef = solve_logit(features, ballots.query, right, np.zeros(features.shape[1]), 0.003)
         self.ballots, self.right = ballots, right
-        self.weights = (ballots.votes * coef[:-1] + odds * coef[-1]).astype(np.float32)
+        self.weights = (ballots.votes * coef[:-1] + reading * coef[-1]).astype(np.float32)
         value = np.nan_to_num(table.arm_quality()) - self.cost.mean(axis=0) * _PRICES[0]
         self.candidates = [int(arm) for arm in np.argsort(-value, kind="stable")[:_CANDIDATES]]
         self._scored: dict[frozenset[int], tuple[FloatArray, FloatArray]] = {}

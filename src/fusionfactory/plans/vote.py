@@ -11,12 +11,11 @@ from fusionfactory.plans.ballots import Ballots
 from fusionfactory.plans.base import Plan
 from fusionfactory.plans.confidence import Confidence
 from fusionfactory.plans.replay import execute
-from fusionfactory.plans.state import Advice, State
+from fusionfactory.plans.state import Advice, Said, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusionfactory.answers import AnswerGroups
     from fusionfactory.encoders import Encoder
     from fusionfactory.plans.competence import Outlook
     from fusionfactory.policy import Policy
@@ -71,7 +70,7 @@ class VotePlan(Plan):
     def _fit(
         self,
         table: OutcomeTable,
-        answers: AnswerGroups,
+        said: Said,
         outlook: Outlook,
         folds: IntArray,
         policy: Policy | None,
@@ -83,31 +82,27 @@ class VotePlan(Plan):
             table.select_arms(self.voters)
         given = [table.arm_names.index(name) for name in self.voters or []]
         tried = [
-            (*self._choose(table, answers, outlook, start, given), start) for start in _HEAD_STARTS
+            (*self._choose(table, said, outlook, start, given), start) for start in _HEAD_STARTS
         ]
         _, chosen, self.head_start_ = max(tried, key=lambda trial: trial[0])
         cost = np.nan_to_num(table.arm_cost_usd(), nan=np.inf)
         self._keep(table, np.array(sorted(chosen, key=lambda arm: (cost[arm], arm))))
         self.confidence_ = Confidence()
-        said = answers.columns(self.columns_)
-        state, _ = execute(
-            self,
-            State.fresh(outlook.columns(self.columns_)),
-            lambda _: (said.groups, said.lengths),
-        )
+        own = said.columns(self.columns_)
+        state, _ = execute(self, State.fresh(outlook.columns(self.columns_)), lambda _: own)
         self.confidence_.fit(state, table.quality[:, self.columns_], folds)
 
     def _choose(
         self,
         table: OutcomeTable,
-        answers: AnswerGroups,
+        said: Said,
         outlook: Outlook,
         start: float,
         given: list[int],
     ) -> tuple[float, list[int]]:
         """Quality and columns of the voters that greedy forward selection finds."""
         weights = np.maximum(outlook.log_odds + start, 0.0)
-        ballots = Ballots.of(answers.groups, np.ones_like(answers.groups, dtype=bool))
+        ballots = Ballots.of(said.groups, np.ones_like(said.groups, dtype=bool))
         right = ballots.supported(table.quality)
 
         def reached(arms: list[int]) -> float:
