@@ -1,11 +1,14 @@
-"""`fusionfactory fit`: fits one router, measures it on held-out queries and saves it."""
+"""`fusionfactory fit`: fits a router or a plan, measures it on held-out queries and saves it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from fusionfactory.cli.fit_plan import fit_and_save_plan, unfitted_plan
 from fusionfactory.cli.output import (
     about,
     console,
@@ -18,12 +21,18 @@ from fusionfactory.missing import MIN_COVERAGE
 from fusionfactory.policy import Policy
 from fusionfactory.pricing import with_usable_costs
 
+if TYPE_CHECKING:
+    from fusionfactory.plans import Plan
+    from fusionfactory.routers import Router
+    from fusionfactory.table import OutcomeTable
+
 __all__ = ["command"]
 
 
 @click.command("fit", epilog="Example: fusionfactory fit log.parquet --router stack --out router/")
 @click.argument("table")
 @click.option("--router", default="stack", show_default=True, help="Router, such as knn:k=20.")
+@click.option("--plan", help="A plan instead, such as cascade or vote:most=5.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Directory to write.")
 @click.option("--encoder", default="text", show_default=True, help="Text encoder.")
 @click.option(
@@ -31,18 +40,19 @@ __all__ = ["command"]
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Of the router and the hold-out.",
+    help="Of what is fitted and the hold-out.",
 )
 @click.option("--holdout", type=click.FloatRange(0, 1, max_open=True), default=0.2,
               show_default=True, help="Share of queries to measure on; 0 fits on all.")  # fmt: skip
 @click.option("--min-coverage", type=click.FloatRange(0, 1), default=MIN_COVERAGE,
               show_default=True, help="Leave out arms scored on fewer of the queries.")  # fmt: skip
-@click.option("--policy", help="Trade-off whose labels the paper's recipes learn.")
+@click.option("--policy", help="Trade-off that the paper's recipes learn, or that a plan runs by.")
 @click.option("--format", "format_name", help="Format of TABLE [found from the file].")
 @json_option
 def command(
     table: str,
     router: str,
+    plan: str | None,
     out: Path,
     encoder: str,
     seed: int,
@@ -52,32 +62,31 @@ def command(
     format_name: str | None,
     json_path: str | None,
 ) -> None:
-    """Fits a router on the outcomes in TABLE and saves it in a directory."""
-    from fusionfactory.evaluation import clean, covered_arms
-    from fusionfactory.holdout import measure
-    from fusionfactory.routers import make_router, save_router
-    from fusionfactory.routers.files import check_directory
+    """Fits a router on the outcomes in TABLE and saves it in a directory.
 
-    check_directory(out)
+    With --plan it fits a plan: arms that are asked in stages until an answer stands. TABLE has to
+    hold their responses; `serve` runs a saved plan as a model.
+    """
+    from fusionfactory.evaluation import covered_arms
+
     trade_off = Policy.parse(policy) if policy else None
-    made = make_router(router, encoder=encoder, seed=seed)
+    if plan is None:
+        made: Router | Plan = _unfitted_router(router, out, encoder=encoder, seed=seed)
+    else:
+        _check_router_is_unset()
+        made = unfitted_plan(plan, out, encoder=encoder, seed=seed)
     outcomes = with_usable_costs(read_table(table, format_name))
     with about(table):
         outcomes, left_out = covered_arms(outcomes, min_coverage)
         if trade_off is not None and trade_off.judge:
             outcomes = outcomes.judged()
+        train, test = outcomes, None
         if holdout:
             split = outcomes.split(test=holdout, seed=seed)
-            made.fit(split.train, trade_off)
-            row = clean(measure(made, split.test, trade_off or Policy.parse("performance")))
-            made.calibrate(split.test)
-            keys = ("quality", "cost_usd", "gap_closed", "cost_save_1pt")
-            made.metrics_ = {key: row[key] for key in keys if row[key] is not None}
-        else:
-            made.fit(outcomes, trade_off)
-    save_router(made, out)
+            train, test = split.train, split.test
+        _fit_and_save(made, train, test, trade_off, out)
     facts = {
-        "router": made.name,
+        "plan" if plan else "router": made.name,
         "out": str(out),
         "arms": [arm.name for arm in made.arms_],
         "left_out": left_out,
@@ -93,3 +102,43 @@ def command(
     if json_path != "-":
         measured = ", ".join(f"{key} {value:.4g}" for key, value in made.metrics_.items())
         where.print(f"{made.name} saved in {out}" + (f"; held out: {measured}" if measured else ""))
+
+
+def _check_router_is_unset() -> None:
+    source = click.get_current_context().get_parameter_source("router")
+    if source is ParameterSource.COMMANDLINE:
+        msg = "--plan and --router exclude each other: fit them one by one, each to its own folder"
+        raise click.UsageError(msg)
+
+
+def _unfitted_router(spec: str, out: Path, **params: Any) -> Router:  # noqa: ANN401  any parameter
+    """An unfitted router that may be written to a directory."""
+    from fusionfactory.routers import make_router
+    from fusionfactory.routers.files import check_directory
+
+    check_directory(out)
+    return make_router(spec, **params)
+
+
+def _fit_and_save(
+    made: Router | Plan,
+    train: OutcomeTable,
+    test: OutcomeTable | None,
+    policy: Policy | None,
+    out: Path,
+) -> None:
+    from fusionfactory.evaluation import clean
+    from fusionfactory.holdout import measure
+    from fusionfactory.plans import Plan
+    from fusionfactory.routers import save_router
+
+    if isinstance(made, Plan):
+        fit_and_save_plan(made, train, test, policy, out)
+        return
+    made.fit(train, policy)
+    if test is not None:
+        row = clean(measure(made, test, policy or Policy.parse("performance")))
+        made.calibrate(test)
+        keys = ("quality", "cost_usd", "gap_closed", "cost_save_1pt")
+        made.metrics_ = {key: row[key] for key in keys if row[key] is not None}
+    save_router(made, out)
