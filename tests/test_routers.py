@@ -225,7 +225,7 @@ def test_unknown_class_is_refused(saved: Path) -> None:
 
 
 def test_registry_lists_every_router_once() -> None:
-    others = {"graph", "bert", "grown", "pairs"}
+    others = {"graph", "bert", "grown", "steady", "pairs"}
     assert {*BASE_ROUTERS, *BASELINES} | others == set(ROUTERS.names()) - {"shortest"}
 
 

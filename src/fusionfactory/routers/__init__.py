@@ -38,6 +38,7 @@ ROUTERS = Registry(
         "task": "fusionfactory.routers.baselines:TaskRouter",
         "graph": "fusionfactory.routers.graph:GraphRouter",
         "bert": "fusionfactory.routers.bert:BertRouter",
+        "steady": "fusionfactory.routers.steady:SteadyRouter",
         "grown": "fusionfactory.onboarding:GrownRouter",
         "best_single": "fusionfactory.routers.baselines:BestSingleRouter",
         "cheapest": "fusionfactory.routers.baselines:CheapestRouter",
