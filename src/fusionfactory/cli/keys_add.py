@@ -25,7 +25,7 @@ _COUNT = click.IntRange(1)
 
 @click.command("add", epilog="Example: fusionfactory keys add alice --usd-per-month 20 --rpm 60")
 @click.argument("name")
-@click.option("--model", multiple=True, help="A model it may use, more by more --model [all].")
+@click.option("--model", multiple=True, help="A model or a plan it may use; repeat it [all].")
 @click.option("--usd-per-day", type=_AMOUNT, help="Budget per day, in UTC [none].")
 @click.option("--usd-per-month", type=_AMOUNT, help="Budget per calendar month, in UTC [none].")
 @click.option("--rpm", type=_COUNT, help="Requests per minute [no limit].")
@@ -79,7 +79,11 @@ def _check_models(config: Config, names: Sequence[str], *, has_budget: bool) -> 
     """Raises ConfigError for an unknown model, or a budget over one without a known price."""
     from fusionfactory.plan import call_price, choose
 
-    models = choose("model", config.models, names)
+    plans = {plan.name for plan in config.serve.plans}
+    models = choose("model", config.models, [name for name in names if name not in plans])
+    if not plans.isdisjoint(names):
+        # A plan's arms are known once it is loaded; any model may be among them.
+        models = choose("model", config.models, ())
     unpriced = next((item for item in models if not call_price(config, item).known), None)
     if has_budget and unpriced is not None:
         msg = (

@@ -7,6 +7,7 @@ import { MISSING, clock, count, decimal, perThousand, percent, seconds, sentence
 const WORDS = {
   best: "best by the policy", explore: "to learn", session: "the conversation has it",
   fixed: "the client named it", default: "the default, for no router decided",
+  plan: "the plan that auto runs",
 };
 
 /** `best` as `best by the policy`. */
@@ -48,11 +49,19 @@ const armTable = (decision) => {
   return table(columns, rows, { caption: "Estimates of every arm", empty: "No router was asked, so there are no estimates." });
 };
 
+const course = ({ plan }) => {
+  if (!plan) return [];
+  const stages = plan.stages.map((arms, i) => `${i ? "then " : ""}${arms.join(", ")}`).join("; ");
+  const sure = typeof plan.confidence === "number" ? percent(plan.confidence) : "unknown";
+  return facts([["Plan", plan.plan], ["Asked", stages || "nobody"], ["Answer of", plan.answer ?? "nobody"],
+    ["Confidence", sure], ["Compared by", plan.metric ?? MISSING]]);
+};
+
 const attempts = (decision) => {
   const columns = [["Attempt", "words"], ["Status"], ["Time"], ["Cost"], ["What happened", "words long"]];
   const rows = (decision.attempts ?? []).map((attempt) => row(columns, [
     attempt.arm, attempt.status === null ? MISSING : String(attempt.status), seconds(attempt.latency_s), usd(attempt.cost_usd),
-    `${attempt.error ?? "passed on"}${attempt.hedge ? " (sent while another was under way)" : ""}`]));
+    `${attempt.error ?? (decision.plan ? "answered" : "passed on")}${attempt.hedge ? " (sent while another was under way)" : ""}`]));
   return table(columns, rows, { caption: "Attempts", empty: decision.cache === "hit" ? "No endpoint was asked: the answer came from the cache." : "No endpoint was asked." });
 };
 
@@ -81,7 +90,8 @@ const shadows = (decision) => Object.entries(decision.shadow ?? {}).map(([versio
 
 /** Why, without the texts: for the playground. */
 export const explainChoice = (decision) => [
-  el("p", { class: "lead" }, inWords(decision)), shadows(decision), armTable(decision)];
+  el("p", { class: "lead" }, inWords(decision)), shadows(decision), course(decision),
+  decision.plan && !Object.keys(decision.excluded ?? {}).length ? null : armTable(decision)].flat(Infinity).filter((part) => part !== null);
 
 /** Everything that is kept of a request. */
 export const explain = (decision) => [

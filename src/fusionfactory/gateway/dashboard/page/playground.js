@@ -3,7 +3,7 @@
 import { client, clientKey } from "./api.js";
 import { el, note, show } from "./dom.js";
 import { explainChoice, whyWords } from "./explain.js";
-import { decimal, seconds, sentence, usd } from "./figures.js";
+import { decimal, percent, seconds, sentence, usd } from "./figures.js";
 import { chat } from "./stream.js";
 
 const POLICIES = [["auto", "auto"], ["auto:cheap", "auto:cheap"], ["auto:balanced", "auto:balanced"],
@@ -131,7 +131,8 @@ export class Playground {
   #headers(headers, why) {
     const head = (name) => decoded(headers.get(`x-fusionfactory-${name}`));
     if (head("decision")) why.dataset.decision = head("decision");
-    const parts = [["Arm", head("arm")], ["Why", head("why") && whyWords(head("why"))], ["Policy", head("policy")], ["Router", head("router")],
+    const parts = [["Arm", head("arm")], ["Answer of", head("plan-answer")], ["Asked", head("plan-asked")],
+      ["Confidence", head("plan-confidence") && percent(number(headers, "x-fusionfactory-plan-confidence"))], ["Why", head("why") && whyWords(head("why"))], ["Policy", head("policy")], ["Router", head("router")],
       ["Expected quality", head("expected-quality") && decimal(number(headers, "x-fusionfactory-expected-quality"))],
       ["Expected cost", head("expected-cost-usd") && usd(number(headers, "x-fusionfactory-expected-cost-usd"))]];
     const known = parts.filter(([, value]) => value);
