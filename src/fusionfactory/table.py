@@ -58,6 +58,8 @@ class OutcomeTable:
         latency_s: (n, m) seconds.
         responses: (n, m) texts or None.
         cost_basis: `measured`, `nominal` (see `pricing.with_nominal_costs`) or `missing`.
+        samples: (n, m) how many answers each quality is the mean of, or None for one each; a file
+            does not keep it.
     """
 
     queries: pl.DataFrame
@@ -70,6 +72,7 @@ class OutcomeTable:
     latency_s: FloatArray
     responses: NDArray[np.object_] | None = None
     cost_basis: str = field(default="measured")
+    samples: FloatArray | None = None
 
     def __post_init__(self) -> None:
         shape = (self.queries.height, len(self.arms))
@@ -80,6 +83,9 @@ class OutcomeTable:
             if getattr(self, name).shape != shape:
                 msg = f"has shape {getattr(self, name).shape}, expected {shape}"
                 raise TableError(msg, field=name)
+        if self.samples is not None and self.samples.shape != shape:
+            msg = f"has shape {self.samples.shape}, expected {shape}"
+            raise TableError(msg, field="samples")
         if len(set(self.arm_names)) != len(self.arms):
             msg = f"two arms have one name: {sorted(self.arm_names)}"
             raise TableError(msg, field="arms")
@@ -239,7 +245,9 @@ class OutcomeTable:
         index = np.nonzero(index)[0] if index.dtype == np.bool_ else index
         cells = {name: getattr(self, name)[index] for name in CELLS}
         responses = None if self.responses is None else self.responses[index]
-        return replace(self, queries=self.queries[index], responses=responses, **cells)
+        samples = None if self.samples is None else self.samples[index]
+        queries = self.queries[index]
+        return replace(self, queries=queries, responses=responses, samples=samples, **cells)
 
     def select_arms(self, names: Sequence[str]) -> OutcomeTable:
         """The table of these arms, in this order.
@@ -254,8 +262,9 @@ class OutcomeTable:
         index = [self.arm_names.index(name) for name in names]
         cells = {name: getattr(self, name)[:, index] for name in CELLS}
         responses = None if self.responses is None else self.responses[:, index]
+        samples = None if self.samples is None else self.samples[:, index]
         arms = tuple(self.arms[i] for i in index)
-        return replace(self, arms=arms, responses=responses, **cells)
+        return replace(self, arms=arms, responses=responses, samples=samples, **cells)
 
     def judged(self) -> OutcomeTable:
         """The same table with the judge's scores in the place of quality.

@@ -59,7 +59,7 @@ def with_columns(table: OutcomeTable, plans: Mapping[str, Answered]) -> OutcomeT
     added["cost_usd"] = np.stack([plan.cost_usd for plan in plans.values()], axis=1)
     cells: dict[str, Any] = {name: np.hstack([getattr(table, name), added[name]]) for name in CELLS}
     arms = (*table.arms, *(Arm(name) for name in plans))
-    return replace(table, arms=arms, responses=None, **cells)
+    return replace(table, arms=arms, responses=None, samples=None, **cells)
 
 
 def only_arms(contest: Contest, arms: Sequence[str]) -> Contest:
@@ -92,4 +92,4 @@ def stacked(tables: Sequence[OutcomeTable]) -> OutcomeTable:
         name: np.vstack([getattr(table, name) for table in tables]) for name in CELLS
     }
     queries = pl.concat([table.queries for table in tables])
-    return replace(first, queries=queries, responses=None, **cells)
+    return replace(first, queries=queries, responses=None, samples=None, **cells)

@@ -62,7 +62,11 @@ class Forest(Estimator):
         self.seed = seed
 
     def fit(
-        self, features: FloatArray, targets: FloatArray, guides: FloatArray | None = None
+        self,
+        features: FloatArray,
+        targets: FloatArray,
+        guides: FloatArray | None = None,
+        weights: FloatArray | None = None,
     ) -> Forest:
         """Grows the trees.
 
@@ -71,6 +75,7 @@ class Forest(Estimator):
             targets: (n, k); NaN where missing. Missing cells are filled by row and column effects
                 to find the splits; a leaf's value is the mean of its observed cells alone.
             guides: (n, g) further targets that shape the splits and are not predicted.
+            weights: (n, k) how much each cell counts; None for all alike.
         """
         from sklearn.ensemble import ExtraTreesRegressor
 
@@ -84,7 +89,9 @@ class Forest(Estimator):
             random_state=self.seed,
             n_jobs=-1,
         )
-        model.fit(features, shaping[:, 0] if shaping.shape[1] == 1 else shaping)
+        per_row = None if weights is None else weights.mean(axis=1)
+        shaped = shaping[:, 0] if shaping.shape[1] == 1 else shaping
+        model.fit(features, shaped, sample_weight=per_row)
         grown = [tree.tree_ for tree in model.estimators_]
         self.roots_ = np.cumsum([0] + [tree.node_count for tree in grown[:-1]]).astype(np.int32)
         self.depth_ = max(tree.max_depth for tree in grown)
@@ -112,25 +119,30 @@ class Forest(Estimator):
             ],
             axis=1,
         ).astype(np.int32)
-        self.value_ = self._leaf_values(features, targets, grown, filled)
+        self.value_ = self._leaf_values(features, targets, grown, weights)
         return self
 
     def _leaf_values(
-        self, features: FloatArray, targets: FloatArray, grown: list[Any], filled: FloatArray
+        self,
+        features: FloatArray,
+        targets: FloatArray,
+        grown: list[Any],
+        weights: FloatArray | None,
     ) -> FloatArray:
         width = targets.shape[1]
-        if not np.isnan(targets).any():
+        if weights is None and not np.isnan(targets).any():
             values = [tree.value[:, :width, 0] for tree in grown]
             return np.concatenate(values).astype(np.float32)
         total = np.zeros((len(self.feature_), width))
         count = np.zeros_like(total)
         fallback = np.concatenate([tree.value[:, :width, 0] for tree in grown])
         rows = np.asarray(features, dtype=np.float32)
-        seen, known = ~np.isnan(targets), np.nan_to_num(targets)
+        counting = ~np.isnan(targets) * (1.0 if weights is None else weights)
+        known = np.nan_to_num(targets) * counting
         for root, tree in zip(self.roots_, grown, strict=True):
             leaves = tree.apply(rows) + root
             np.add.at(total, leaves, known)
-            np.add.at(count, leaves, seen)
+            np.add.at(count, leaves, counting)
         prior = 1.0
         return ((total + prior * fallback) / (count + prior)).astype(np.float32)
 

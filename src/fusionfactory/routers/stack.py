@@ -14,7 +14,8 @@ from fusionfactory.routers.doubt import Doubt
 from fusionfactory.routers.folds import fold_numbers
 from fusionfactory.routers.forest import Forest
 from fusionfactory.routers.kernel import KernelSmoother
-from fusionfactory.routers.members import Members
+from fusionfactory.routers.members import Lesson, Members
+from fusionfactory.routers.noise import cell_weights
 from fusionfactory.routers.tasks import task_labels
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class StackRouter(Router):
     - kernel smoothing of the same differences within the likely task, see `KernelSmoother`.
 
     Weights are non-negative least squares of the out-of-fold *differences between arms*, which is
-    all that a choice depends on.
+    all that a choice depends on. Where the table tells of how many answers a quality is the mean
+    of, cells count by what their mean is worth, see `cell_weights`.
 
     Fallback: where quality alone counts, another arm must beat the best single arm by a margin: the
     least one at which the out-of-fold paired gain exceeds its standard error, 0 if that will do.
@@ -111,62 +113,60 @@ class StackRouter(Router):
         if self.folds < 2:
             msg = f"must be at least 2, got {self.folds}"
             raise ConfigError(msg, field="folds")
-        quality = complete(table.quality)
+        quality, labels = complete(table.quality), task_labels(table)
+        self.labels_count_ = int(labels.max()) + 1
         self.mean_ = quality.mean(axis=0)
         weight = np.exp((self.mean_ - self.mean_.max()) / self.focus)
         self.focus_ = weight / weight.sum()
-        labels = task_labels(table)
-        self.labels_count_ = int(labels.max()) + 1
         folds = fold_numbers(table.groups(), self.folds, self.seed)
-        fitted, members = self._cross_fit(features, quality, labels, folds)
-        self._weigh(members, table.quality)
+        linear, trees = self.views_.linear(features), self.views_.trees(features)
+        weights = cell_weights(table.quality, table.samples)
+        lesson = Lesson(linear, trees, quality, labels, weights)
+        fitted, members = self._cross_fit(features, lesson, folds)
+        self._weigh(members, table.quality, weights)
         self._choose_margin(members, table)
         errors = table.quality - self._expected(members)
         self.doubt_ = self._doubt(features, errors, fitted, folds)
-        final = self._members(features, quality, labels, len(fitted), trees=_FINAL * self.trees)
+        final = Members(trees=_FINAL * self.trees, seed=self.seed + len(fitted))
+        final.fit(lesson, self.focus_)
         self.head_ = final.head_
         self.forest_ = final.forest(self.weights_[1], self.weights_[2])
 
-    def _members(
-        self, features: FloatArray, quality: FloatArray, labels: IntArray, number: int, trees: int
-    ) -> Members:
-        linear, rows = self.views_.linear(features), self.views_.trees(features)
-        members = Members(trees=trees, seed=self.seed + number)
-        return members.fit(linear, rows, quality, labels, self.focus_)
-
     def _cross_fit(
-        self, features: FloatArray, quality: FloatArray, labels: IntArray, folds: IntArray
+        self, features: FloatArray, lesson: Lesson, folds: IntArray
     ) -> tuple[list[Members], FloatArray]:
         """The members of every fold, and (4, n, m) predictions out of fold."""
-        out = np.zeros((4, *quality.shape))
-        odds = np.zeros((len(quality), self.labels_count_))
+        out = np.zeros((4, *lesson.quality.shape))
+        odds = np.zeros((len(folds), self.labels_count_))
         fitted = []
         for number, fold in enumerate(np.unique(folds)):
             held = folds == fold
             used = ~held if not held.all() else held
-            members = self._members(
-                features[used], quality[used], labels[used], number, trees=self.trees
-            )
-            linear, rows = self.views_.linear(features[held]), self.views_.trees(features[held])
-            out[:3, held] = members.predict(linear, rows)
-            odds[held] = members.head_.odds(linear, self.labels_count_)
+            members = Members(trees=self.trees, seed=self.seed + number)
+            members.fit(lesson.rows(used), self.focus_)
+            out[:3, held] = members.predict(lesson.rows(held))
+            odds[held] = members.head_.odds(lesson.linear[held], self.labels_count_)
             fitted.append(members)
         out[:2] -= self.mean_
         self.smoother_ = None
         if self.landmarks:
             self.smoother_ = KernelSmoother(landmarks=self.landmarks, seed=self.seed)
             parts = self.views_.kernel(features)
-            out[3] = self.smoother_.cross_fit(parts, odds, quality, labels, folds)
+            out[3] = self.smoother_.cross_fit(parts, odds, lesson.quality, lesson.labels, folds)
         return fitted, out
 
-    def _weigh(self, members: FloatArray, quality: FloatArray) -> None:
+    def _weigh(self, members: FloatArray, quality: FloatArray, weights: FloatArray | None) -> None:
         """Non-negative least squares of the differences between arms, on the observed cells."""
         from scipy.optimize import nnls
 
         seen = ~np.isnan(quality)
         target = np.where(seen, quality - self.mean_, 0.0)
         centred = [_centred(member, seen)[seen] for member in (*members, target)]
-        self.weights_ = nnls(np.stack(centred[:-1], axis=1), centred[-1])[0]
+        design, target = np.stack(centred[:-1], axis=1), centred[-1]
+        if weights is not None:
+            root = np.sqrt(weights[seen])
+            design, target = design * root[:, None], target * root
+        self.weights_ = nnls(design, target)[0]
         self.offset_ = self._mixed(members).mean(axis=0)
 
     def _mixed(self, members: FloatArray) -> FloatArray:

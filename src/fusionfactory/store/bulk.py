@@ -164,6 +164,7 @@ def read_table(
         arms=_read_arms(connection, arm_nos),
         responses=texts,
         cost_basis="missing" if np.isnan(cells["cost_usd"]).all() else "measured",
+        samples=counts["quality"].astype(np.float64) if sample is None else None,
         **cells,
     )
 
