@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.encoders import Encoder
     from fusionfactory.plans.competence import Outlook
+    from fusionfactory.plans.lineup import Lineup
     from fusionfactory.policy import Policy
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import Arm, BoolArray, FloatArray, IntArray
@@ -148,13 +149,46 @@ class Plan(Estimator, ABC):
         reading = self.reader_.predict(state.outlook, answers, self.columns_)
         return Said(answers.groups, answers.lengths, reading)
 
+    def own(
+        self, table: OutcomeTable, answers: AnswerGroups | None
+    ) -> tuple[OutcomeTable, AnswerGroups]:
+        """The recorded outcomes of the plan's arms, in its order, and what they answered.
+
+        Args:
+            table: With at least the plan's arms.
+            answers: The groups of the table's answers, where they are known already.
+
+        Raises:
+            TableError: The table lacks an arm of the plan, or holds no responses.
+        """
+        names = [arm.name for arm in self.arms_]
+        own = table.select_arms(names)
+        if answers is None:
+            return own, group_answers(own)
+        return own, answers.columns([table.arm_names.index(name) for name in names])
+
+    def lineup(
+        self, question: str, responses: Sequence[str | None], groups: Sequence[int]
+    ) -> Lineup | None:
+        """What the last arm is asked instead of the question, where it judges what others said.
+
+        Args:
+            question: Its text.
+            responses: Of the arms before it, in the order of `arms_`.
+            groups: Of their answers.
+
+        Returns:
+            None where every arm is asked the question itself.
+        """
+        return None
+
     @abstractmethod
     def advise(self, state: State) -> Advice:
         """Which arms to ask next for every query, and which answer stands meanwhile."""
 
     @staticmethod
     def _standing(state: State, ballot: IntArray, votes: BoolArray) -> IntArray:
-        """(n,) the arm to answer by: the first that gave the leading answer.
+        """(n,) the arm to answer by: of those that gave the leading answer, the best to read.
 
         Where no answer stands it is the arm asked that knew most; -1 where none was asked.
         """
@@ -162,4 +196,5 @@ class Plan(Estimator, ABC):
         fallback = np.where(state.asked.any(axis=1), odds.argmax(axis=1), -1)
         if not len(votes):
             return np.asarray(fallback)
-        return np.where(ballot >= 0, votes[ballot].argmax(axis=1), fallback)
+        reading = np.where(votes[ballot], state.reading, -np.inf)
+        return np.where(ballot >= 0, reading.argmax(axis=1), fallback)
