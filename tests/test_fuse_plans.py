@@ -46,6 +46,12 @@ def test_a_plan_is_a_row_of_both_tables(found: Fusion) -> None:
     assert found.fusion["plans_left_out"] is None
 
 
+def test_a_plan_has_no_time_of_a_decision(found: Fusion) -> None:
+    mine = row(found, "performance", "plan:cascade")
+    assert mine["fit_s"] > 0
+    assert mine["route_us_per_query"] is None
+
+
 def test_a_price_makes_a_plan_cheaper(found: Fusion) -> None:
     dear, cheap = (row(found, name, "plan:cascade") for name in ("performance", PRICED))
     assert cheap["cost_usd"] < dear["cost_usd"]
@@ -80,7 +86,7 @@ def test_words_go_from_always_to_rarely() -> None:
     done = Replayed(np.array([0, 2, 0, 1]), called, np.ones(4), np.ones(4), np.ones(4))
     assert plan_words(["a", "b", "c"], done) == [
         "Asks a and b on every query.",
-        "Then asks c on 25 % of the queries.",
+        "Asks c on 25 % of the queries.",
         "Calls 2.2 arms a query.",
         "Answers in the words of a (50 %), b (25 %) and c (25 %).",
     ]
@@ -125,14 +131,14 @@ def test_a_metric_without_an_equivalence_is_told_and_the_other_queries_are_plann
 
 def test_a_budget_below_every_price_runs_the_cheapest_and_says_so() -> None:
     table = fused_table(30)
-    contest, planning = Contest.of(table, 0, 0.3), Planning.of(table, ("cascade",), 2)
+    contest, planning = Contest.of(table, 0, 0.3), Planning.of(table, ("cascade", "vote"), 2)
     policies = [Policy.parse(name) for name in ("performance", "budget:0.0000001")]
     dear, cheap = (
         planned[0] for planned in planning.run(contest, policies, "text", lambda _: None).values()
     )
     assert planning.notes == [
-        "Plan cascade spends more than budget:1e-07 allows at any of its prices: it runs at the "
-        "cheapest"
+        f"Plan {plan} spends more than budget:1e-07 allows, though it runs as cheaply as it can"
+        for plan in ("cascade", "vote")
     ]
     assert cheap.test.cost_usd.mean() < dear.test.cost_usd.mean()
     assert cheap.test.cost_usd.mean() == pytest.approx(cheap.points[:, 0].min(), rel=0.2)

@@ -1,4 +1,4 @@
-"""Leaderboard rows of a fusion: routers and plans, then levels, arms and baselines."""
+"""Leaderboard rows of a fusion: routers and plans, then levels, baselines and arms."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ __all__ = ["board", "details"]
 def board(bouts: Sequence[Bout], bootstrap: Bootstrap) -> list[dict[str, Any]]:
     """The rows of `leaderboard` under the bouts' policy, each with its `kind`.
 
-    Kinds are `fused`, `router` (the query level), `plan`, then `level` (its best arm), `arm` and
-    `baseline`. Entropy and the share of the top arm
-    are of the arms whose answers were given, also where a plan gave them.
+    Kinds are `fused`, `router` (the query level), `plan`, then `level` (its best arm), `baseline`
+    and `arm`. Entropy and the share of the top arm are of the arms whose answers were given, also
+    where a plan gave them.
     """
     first = bouts[0]
     count = len(first.contest.test.arms) - len(first.plans)
@@ -36,7 +36,7 @@ def board(bouts: Sequence[Bout], bootstrap: Bootstrap) -> list[dict[str, Any]]:
         row["kind"] = _kind(name, first, arms)
         answered = [selection_entropy(bout.answered(name), count) for bout in bouts]
         row["entropy"], row["top_share"] = np.mean(answered, axis=0).tolist()
-    last = ("level", "arm", "baseline")
+    last = ("level", "baseline", "arm")
     return sorted(rows, key=lambda row: 1 + last.index(row["kind"]) if row["kind"] in last else 0)
 
 

@@ -103,7 +103,7 @@ class Bout:
             column = self.contest.train.arm_names.index(plan.name)
             chosen[plan.name] = self._constant(plan.name, column)
             entry = self.contest.entries[plan.name]
-            entry.fit_s = plan.fit_s
+            entry.fit_s, entry.route_us_per_query = plan.fit_s, float("nan")
             if len(plan.points):
                 entry.points = plan.points
         return chosen

@@ -143,10 +143,10 @@ class Planning:
                 answered = _answered(plan, contest.test, done)
                 mine = Planned(name, inside[policy.name], answered, points, fit_s)
                 found[policy.name].append(mine)
-                if too_dear(plan, policy) and telling:
+                if telling and too_dear(plan, policy, inside[policy.name].cost_usd):
                     self.notes.append(
-                        f"Plan {spec} spends more than {policy.name} allows at any of its prices: "
-                        "it runs at the cheapest"
+                        f"Plan {spec} spends more than {policy.name} allows, though it runs as "
+                        "cheaply as it can"
                     )
                 if telling and policy is policies[0]:
                     names = [arm.name for arm in plan.arms_]

@@ -39,19 +39,21 @@ def under(plan: Plan, policy: Policy) -> Plan:
     """
     if not isinstance(plan, Priced):
         return plan
-    if too_dear(plan, policy):
+    if policy.budget_usd is not None and not (plan.spend_usd_ <= policy.budget_usd).any():
         return plan.at(int(plan.spend_usd_.argmin()))
     return plan.under(policy)
 
 
-def too_dear(plan: Plan, policy: Policy) -> bool:
-    """Whether the plan spends more than the policy's budget at each of its prices."""
-    budget = policy.budget_usd
-    return (
-        budget is not None
-        and isinstance(plan, Priced)
-        and not bool((plan.spend_usd_ <= budget).any())
-    )
+def too_dear(plan: Plan, policy: Policy, spent: FloatArray) -> bool:
+    """Whether the plan can do nothing about spending more than the policy's budget.
+
+    Args:
+        plan: Fitted.
+        policy: To run it by.
+        spent: (n,) USD that it spent under the policy, for a plan that knows no price.
+    """
+    least = plan.spend_usd_.min() if isinstance(plan, Priced) else mean_cost(spent)
+    return policy.budget_usd is not None and bool(least > policy.budget_usd)
 
 
 def curve(plan: Plan, table: OutcomeTable, answers: AnswerGroups) -> FloatArray:

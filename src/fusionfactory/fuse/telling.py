@@ -30,7 +30,7 @@ def plan_words(arms: Sequence[str], done: Replayed) -> list[str]:
     for share, members in groupby(order, key=lambda i: shares[i]):
         names = _listed([arms[i] for i in members])
         often = "on every query" if share == 1 else f"on {_percent(share)} of the queries"
-        told.append(f"{'Asks' if not told else 'Then asks'} {names} {often}.")
+        told.append(f"Asks {names} {often}.")
     given = np.bincount(done.answered, minlength=len(arms)) / len(done.answered)
     most = sorted((i for i in range(len(arms)) if given[i] > 0), key=lambda i: -given[i])
     parts = [f"{arms[i]} ({_percent(given[i])})" for i in most[:_MOST_GIVEN]]

@@ -112,7 +112,7 @@ def _plans(document: FuseDocument) -> Markup:
         for plan in document.plans
         for part in (
             tag("h3", document.label(plan.name)),
-            tag("ol", *(tag("li", words) for words in plan.words)),
+            tag("ul", *(tag("li", words) for words in plan.words)),
         )
     )
     return join(*parts)

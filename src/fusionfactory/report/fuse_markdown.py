@@ -44,6 +44,6 @@ def fuse_blocks(document: FuseDocument | None) -> list[str]:
     if document.plans:
         blocks.append("## How the plans go on")
     for plan in document.plans:
-        steps = "\n".join(f"{place}. {escaped(words)}" for place, words in enumerate(plan.words, 1))
+        steps = "\n".join(f"- {escaped(words)}" for words in plan.words)
         blocks += [f"### {escaped(document.label(plan.name))}", steps]
     return blocks

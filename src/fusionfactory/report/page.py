@@ -165,12 +165,13 @@ def _shares(document: Document) -> Markup:
     if not shown_routers(document):
         return tag("p", _NO_DETAILS)
     seeds = ", first seed" if (document.table.seeds or 1) > 1 else ""
+    plans = " A plan counts for the arm whose answer it gave." if document.fusion else ""
     warnings = [Note("warn", sentence(collapse)) for collapse in collapses(document)]
     return join(
         tag(
             "p",
             f"Test queries{seeds}, scenario {document.first}: what each router sends to each arm, "
-            "over all queries and by task. Numbers in the bars are those of the key.",
+            f"over all queries and by task.{plans} Numbers in the bars are those of the key.",
         ),
         note_list(warnings),
         who_gets_what(document),

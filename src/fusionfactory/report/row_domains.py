@@ -104,7 +104,7 @@ def _bar(row: RowFacts, figures: Figures, level: float | None, look: Look) -> It
         style = f"left:{_share(low)};width:{_share(high - low)}"
         parts.append(tag("i", class_="span", style=style))
     size = gain.gain if gain and not is_base else None
-    change = tag("small", f" {points(size)}") if size is not None else None
+    change = tag("small", "" if size is None else f" {points(size)}")
     title = f"{row.label}: {decimal(figures.quality)}, {gain_words(gain)} against {look.label}"
     yield tag("span", row.label, class_="level name")
     yield tag("span", *parts, class_="level track", title=title)
