@@ -1,6 +1,7 @@
 """What plans and routers gain on real outcomes, held against what they are meant to reach.
 
 python benchmarks/fuse.py DATA_DIR [--seeds 5] [--first-seed 0] [--only plans] [--json FILE]
+    [--train-share 0.5]
 
 DATA_DIR holds `zeroeval.parquet`, `mmlu_pro_dev.parquet` and `fusionbench9.parquet`. Queries are
 split 70/30, near-duplicates on one side; plans and routers see the train side only, without a task
@@ -27,9 +28,10 @@ from fusionfactory.contest import Contest, baseline_entries
 from fusionfactory.errors import PolicyError
 from fusionfactory.intervals import Bootstrap
 from fusionfactory.metrics import mean_cost, taken
-from fusionfactory.plans import make_plan, replay
+from fusionfactory.plans import make_plan
 from fusionfactory.plans.calibration import expected_calibration_error
 from fusionfactory.plans.conformal import boldest
+from fusionfactory.plans.replay import Recorded
 from fusionfactory.policy import SCENARIOS
 from fusionfactory.routers import make_router
 from fusionfactory.table import OutcomeTable
@@ -85,17 +87,21 @@ def price_steps(plan: Plan, contest: Contest) -> tuple[int, int]:
     return int(within[gain[within].argmax()]), int(enough[spend[enough].argmin()])
 
 
-def run_plan(table: OutcomeTable, answers: AnswerGroups, seed: int, spec: str) -> Split:
-    """Fits a plan on one split and measures it."""
+def run_plan(
+    table: OutcomeTable, answers: AnswerGroups, seed: int, spec: str, share: float
+) -> Split:
+    """Fits a plan on a share of one split's train side and measures it."""
     contest = Contest.of(table, seed, 0.3)
     test, single = contest.test, contest.best_single
     rows = np.setdiff1d(np.arange(len(table)), contest.test_rows)
     trained, tested = answers.rows(rows), answers.rows(contest.test_rows)
+    used = np.sort(np.random.default_rng(seed).permutation(len(rows))[: round(share * len(rows))])
     start = time.perf_counter()
-    plan = make_plan(spec, seed=seed).fit(contest.train, answers=trained)
+    plan = make_plan(spec, seed=seed).fit(contest.train.rows(used), answers=trained.rows(used))
     fit_s = time.perf_counter() - start
     by_cost, by_quality = price_steps(plan, contest)
-    runs = [replay(plan.at(step), test, tested) for step in range(len(plan.price_))]  # type: ignore[attr-defined]
+    recorded = Recorded.of(plan, test, tested)
+    runs = [recorded.run(plan.at(step)) for step in range(len(plan.price_))]  # type: ignore[attr-defined]
     same_cost, same_quality = runs[by_cost], runs[by_quality]
     return Split(
         seed,
@@ -188,7 +194,7 @@ def plans_part(folder: Path, args: argparse.Namespace, verdicts: Verdicts) -> di
               f"{time.perf_counter() - start:.0f} s")  # fmt: skip
         splits = []
         for seed in range(args.first_seed, args.first_seed + args.seeds):
-            splits.append(run_plan(table, answers, seed, args.plan))
+            splits.append(run_plan(table, answers, seed, args.plan, args.train_share))
             print(json.dumps(_plain(splits[-1])))
         means = {key: float(np.mean([_plain(s)[key] for s in splits])) for key in _plain(splits[0])}
         gain, low, high = interval(table, [s.rows for s in splits], [s.gain for s in splits])
@@ -261,6 +267,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--plan", default="cascade")
+    parser.add_argument("--train-share", type=float, default=1.0, help="of the plans' train side")
     parser.add_argument("--router", default="stack")
     parser.add_argument("--table", action="append")
     parser.add_argument("--only", action="append", choices=PARTS)
