@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from answered_table import answered_table
-from fusionfactory.answers import group_answers
+from fusionfactory.answers import group_answers, make_equivalence
 from fusionfactory.config import Config
 from fusionfactory.errors import ConfigError, RouterFileError
 from fusionfactory.gateway.access.keys import KeyFile
@@ -17,14 +17,19 @@ from fusionfactory.gateway.log.ingest import Ingester
 from fusionfactory.gateway.planning.plans import Plans
 from fusionfactory.plans import replay, save_plan
 from fusionfactory.plans.cascade import CascadePlan
+from fusionfactory.plans.lineup import Lineup
+from fusionfactory.plans.online import Run
+from fusionfactory.plans.select import SelectPlan
 from fusionfactory.plans.tasks import Tasks
+from fusionfactory.policy import Policy
 from fusionfactory.store import Store
 from fusionfactory.types import JUDGE_ONLY
 from gateway_parts import Served, served_gateway
 from stub_upstream import Knobs, StubUpstream, stub_upstream
+from test_plans_select import collected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from fusionfactory.table import OutcomeTable
@@ -38,12 +43,37 @@ MODELS = tuple(
     }
     for name in NAMES
 )  # fmt: skip
+TEXT = "add the two numbers 3"
+AGREED: dict[str, str | None] = dict.fromkeys(NAMES, "The answer is 7")
+APART: dict[str, str | None] = {name: f"It is {i}" for i, name in enumerate(NAMES)}
 KEYS = ("plan", "metric", "asked", "answer", "confidence")
 
 
 @pytest.fixture(scope="module")
 def plan() -> CascadePlan:
-    return CascadePlan(stages=STAGES).fit(answered_table(240, seed=1)).at(9)
+    """At a price at which it stops early where arms agree, and not where they do not."""
+    plan = CascadePlan(stages=STAGES).fit(answered_table(240, seed=1))
+    steps = [plan.at(step) for step in range(len(plan.price_))]
+    return next(step for step in steps if len(calls(step, AGREED)) < 4 <= len(calls(step, APART)))
+
+
+def course(plan: CascadePlan, said: Mapping[str, str | None]) -> list[list[str]]:
+    """The stages that the plan asks where these are the answers."""
+    equivalence = make_equivalence("number")
+    run = Run(plan, plan.begin([TEXT]), question=TEXT, equivalence=equivalence)
+    stages: list[list[str]] = []
+    while run.call:
+        stages.append(list(run.call))
+        run.told({name: said[name] for name in run.call})
+    return stages
+
+
+def calls(plan: CascadePlan, said: Mapping[str, str | None]) -> list[str]:
+    return [name for stage in course(plan, said) for name in stage]
+
+
+def shown(stages: list[list[str]]) -> str:
+    return ";".join(map(",".join, stages))
 
 
 @pytest.fixture(scope="module")
@@ -73,16 +103,16 @@ def served(stub: StubUpstream, folder: Path, tmp_path: Path) -> Iterator[Served]
 
 def serving(stub: StubUpstream, folder: Path, state: Path, **serve: Any) -> Any:  # noqa: ANN401
     plans = [{"name": "careful", "path": str(folder)}]
-    return served_gateway(stub.url, state, models=MODELS, plans=plans, **serve)
+    return served_gateway(stub.url, state, plans=plans, **{"models": MODELS, **serve})
 
 
-def say(stub: StubUpstream, **answers: str) -> None:
-    """Lets models answer; names with `_` for `-`."""
-    for name, text in answers.items():
-        stub.models[name.replace("_", "-")].text = text
+def say(stub: StubUpstream, said: Mapping[str, str | None]) -> None:
+    """Lets the models answer so."""
+    for name, text in said.items():
+        stub.models[name].text = text
 
 
-def ask(served: Served, text: str = "add the two numbers 3", **more: Any) -> Any:  # noqa: ANN401
+def ask(served: Served, text: str = TEXT, **more: Any) -> Any:  # noqa: ANN401
     return served.client().chat.completions.with_raw_response.create(
         model=more.pop("model", "careful"),
         messages=[{"role": "user", "content": text}],
@@ -119,8 +149,10 @@ def test_the_gateway_calls_and_answers_as_the_replay_does(
     assert len(lengths) > 1
 
 
-def test_an_answer_tells_what_it_took(served: Served, stub: StubUpstream) -> None:
-    say(stub, small_b="It is 8")
+def test_an_answer_tells_what_it_took(
+    served: Served, stub: StubUpstream, plan: CascadePlan
+) -> None:
+    say(stub, APART)
     raw = ask(served)
     reply, record = raw.parse(), served.last
     stub.wait(lambda stub: all(call.ended for call in stub.ledger))
@@ -128,11 +160,10 @@ def test_an_answer_tells_what_it_took(served: Served, stub: StubUpstream) -> Non
     facts = told(raw.headers)
     assert facts["plan"] == "careful"
     assert facts["plan-metric"] == "number"
-    assert (facts["plan-asked"] or "").startswith("small-a,small-b;")
+    assert facts["plan-asked"] == shown(course(plan, APART))
     assert raw.headers["x-fusionfactory-why"] == record.why == "fixed"
-    calls = stub.ledger
-    assert reply.usage.prompt_tokens == sum(call.input_tokens for call in calls)
-    assert reply.usage.completion_tokens == sum(call.output_tokens for call in calls)
+    assert reply.usage.prompt_tokens == sum(call.input_tokens for call in stub.ledger)
+    assert reply.usage.completion_tokens == sum(call.output_tokens for call in stub.ledger)
     assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
     paid = sum(attempt.cost_usd or 0.0 for attempt in record.attempts)
     assert record.cost_usd == pytest.approx(paid)
@@ -145,14 +176,13 @@ def test_an_answer_tells_what_it_took(served: Served, stub: StubUpstream) -> Non
 
 
 def test_a_stage_is_asked_at_once(served: Served, stub: StubUpstream) -> None:
-    for name in STAGES[0]:
+    say(stub, APART)
+    for name in NAMES:
         stub.models[name].latency_s = 0.2
     ask(served)
     record = served.last
-    assert record.plan is not None
-    assert record.plan.stages[0] == STAGES[0]
     assert record.upstream_s is not None
-    assert record.upstream_s < sum(attempt.latency_s for attempt in record.attempts)
+    assert record.upstream_s < 0.8 * sum(attempt.latency_s for attempt in record.attempts)
 
 
 @pytest.mark.parametrize("wants_usage", [True, False])
@@ -163,7 +193,7 @@ def test_a_stream_begins_once_the_answer_stands(
     chunks = list(
         served.client().chat.completions.create(
             model="careful",
-            messages=[{"role": "user", "content": "add the two numbers 3"}],
+            messages=[{"role": "user", "content": TEXT}],
             stream=True,
             **options,
         )
@@ -182,7 +212,7 @@ def test_a_stream_begins_once_the_answer_stands(
 def test_every_call_is_an_outcome_once_and_the_plan_is_an_arm(
     served: Served, stub: StubUpstream, tmp_path: Path
 ) -> None:
-    say(stub, small_b="It is 8")
+    say(stub, APART)
     stub.models["small-c"].fault = "422"
     ask(served)
     record = served.last
@@ -201,7 +231,7 @@ def test_every_call_is_an_outcome_once_and_the_plan_is_an_arm(
     assert decision["plan"]["plan"] == decision["arm"] == decision["chosen"] == "careful"
     assert decision["plan"]["stages"] == record.plan.stages
     assert set(outcomes) == {attempt.arm for attempt in record.attempts} | {"careful"}
-    assert outcomes["small-b"].response == "It is 8"
+    assert outcomes["small-b"].response == "It is 1"
     assert outcomes["small-c"].response is None
     assert "422" in (outcomes["small-c"].error or "")
     whole = outcomes["careful"]
@@ -212,14 +242,15 @@ def test_every_call_is_an_outcome_once_and_the_plan_is_an_arm(
 
 
 def test_an_arm_that_fails_gave_no_answer_and_the_plan_goes_on(
-    served: Served, stub: StubUpstream
+    served: Served, stub: StubUpstream, plan: CascadePlan
 ) -> None:
-    stub.models["small-a"].fault = "422"
+    first = calls(plan, AGREED)[0]
+    stub.models[first].fault = "422"
     raw = ask(served)
     facts = told(raw.headers)
     assert raw.parse().choices[0].message.content == "The answer is 7"
-    assert (facts["plan-asked"] or "").startswith("small-a,small-b")
-    assert facts["plan-answer"] != "small-a"
+    assert facts["plan-asked"] == shown(course(plan, {**AGREED, first: None}))
+    assert facts["plan-answer"] != first
     assert served.last.error is None
 
 
@@ -228,7 +259,7 @@ def test_where_all_fail_the_client_gets_the_usual_error(served: Served, stub: St
         stub.models[name].fault = "422"
     answer = served.ask(
         "POST", "/v1/chat/completions",
-        {"model": "careful", "messages": [{"role": "user", "content": "add the two numbers 3"}]},
+        {"model": "careful", "messages": [{"role": "user", "content": TEXT}]},
     )  # fmt: skip
     assert answer.status == 422
     assert answer.headers["x-should-retry"] == "false"
@@ -273,7 +304,7 @@ def test_free_text_goes_to_the_best_single_arm(
 
 
 def test_a_request_may_say_the_metric_or_the_task(served: Served, stub: StubUpstream) -> None:
-    say(stub, small_a="A) one", small_b="the answer is B")
+    say(stub, dict.fromkeys(NAMES, "the answer is B"))
     by_metric = ask(served, extra_body={"fusionfactory": {"metric": "multiple_choice"}})
     assert told(by_metric.headers)["plan-metric"] == "multiple_choice"
     by_task = ask(served, extra_headers={"x-fusionfactory-task": "names"})
@@ -296,9 +327,9 @@ def test_plans_are_listed_as_models(served: Served) -> None:
 
 
 def test_auto_runs_a_plan_by_the_requests_policy_where_it_is_told_to(
-    stub: StubUpstream, folder: Path, tmp_path: Path
+    stub: StubUpstream, plan: CascadePlan, folder: Path, tmp_path: Path
 ) -> None:
-    say(stub, small_b="It is 8", small_c="It is 9", small_d="It is 10")
+    say(stub, APART)
     with serving(stub, folder, tmp_path, routing=True) as served:
         assert ask(served, model="auto").parse().model != "careful"
     stub.ledger.clear()
@@ -307,9 +338,12 @@ def test_auto_runs_a_plan_by_the_requests_policy_where_it_is_told_to(
         best = ask(served, model="auto:best")
         assert (best.parse().model, served.last.why) == ("careful", "plan")
         assert best.headers["x-fusionfactory-policy"] == "performance"
-        many = len(stub.ledger)
-        ask(served, model="auto:cheap")
-        assert 0 < len(stub.ledger) - many < many
+        best_first = plan.under(Policy.parse("performance"))
+        assert told(best.headers)["plan-asked"] == shown(course(best_first, APART))
+        cheap = ask(served, model="auto:cheap")
+        cheapest = plan.under(Policy.parse("cost"))
+        assert told(cheap.headers)["plan-asked"] == shown(course(cheapest, APART))
+        assert course(cheapest, APART) != course(best_first, APART)
         raw = ask(served, model="auto", n=2)
         assert served.last.why == "default"
         assert "cannot be compared" in raw.headers["x-fusionfactory-plan-passed-over"]
@@ -327,19 +361,20 @@ def _with_auto(config: Config) -> Config:
 
 
 def test_every_call_counts_against_the_keys_limits(
-    stub: StubUpstream, folder: Path, tmp_path: Path
+    stub: StubUpstream, plan: CascadePlan, folder: Path, tmp_path: Path
 ) -> None:
-    say(stub, small_b="It is 8", small_c="It is 9", small_d="It is 10")
+    say(stub, APART)
     _, few = KeyFile(tmp_path).add("few", rpm=3)
     _, some = KeyFile(tmp_path).add("some", models=("small-a",))
     _, named = KeyFile(tmp_path).add("named", models=("careful",))
     with serving(stub, folder, tmp_path, keys="required") as served:
         asked = served.client(few).chat.completions.with_raw_response.create(
-            model="careful", messages=[{"role": "user", "content": "add the two numbers 3"}]
+            model="careful", messages=[{"role": "user", "content": TEXT}]
         )
-        assert len(stub.ledger) == 3
-        assert (told(asked.headers)["plan-asked"] or "") == "small-a,small-b;small-c"
-        assert "3 requests a minute" in served.last.excluded["small-d"]
+        allowed, refused = calls(plan, APART)[:3], calls(plan, APART)[3]
+        assert sorted(stub.asked()) == sorted(allowed)
+        assert (told(asked.headers)["plan-asked"] or "").replace(";", ",") == ",".join(allowed)
+        assert "3 requests a minute" in served.last.excluded[refused]
         body = {"model": "careful", "messages": [{"role": "user", "content": "add 1"}]}
         for token, status in ((few, 429), (some, 403), (named, 200)):
             headers = {"authorization": f"Bearer {token}"}
@@ -351,7 +386,7 @@ def test_every_call_counts_against_the_keys_limits(
 def test_a_key_is_charged_for_all_calls_of_a_plan(
     stub: StubUpstream, folder: Path, tmp_path: Path
 ) -> None:
-    say(stub, small_b="It is 8")
+    say(stub, APART)
     _, token = KeyFile(tmp_path).add("one", usd_per_day=100.0)
     with serving(stub, folder, tmp_path, keys="required") as served:
         body = {"model": "careful", "messages": [{"role": "user", "content": "add 1"}]}
@@ -368,12 +403,12 @@ def test_an_answer_comes_from_the_cache_again(
 ) -> None:
     with serving(stub, folder, tmp_path, cache={"entries": 10}) as served:
         first = ask(served, temperature=0).parse()
-        calls = len(stub.ledger)
+        paid = len(stub.ledger)
         again = ask(served, temperature=0)
         assert again.parse() == first
-        assert len(stub.ledger) == calls
+        assert len(stub.ledger) == paid
         ask(served, temperature=0, extra_body={"fusionfactory": {"metric": "contains"}})
-        assert len(stub.ledger) > calls
+        assert len(stub.ledger) > paid
 
 
 def test_responses_run_plans_too(served: Served, stub: StubUpstream) -> None:
@@ -381,6 +416,35 @@ def test_responses_run_plans_too(served: Served, stub: StubUpstream) -> None:
     assert reply.output_text == "The answer is 7"
     assert reply.usage is not None
     assert reply.usage.input_tokens == sum(call.input_tokens for call in stub.ledger)
+
+
+def test_a_judge_picks_and_its_verdict_is_no_answer(stub: StubUpstream, tmp_path: Path) -> None:
+    select = SelectPlan(
+        judge="judge", candidates=["small-a", "small-b"], orders=1, log=str(tmp_path / "log.db")
+    )
+    train = answered_table(160, seed=1)
+    collected(tmp_path / "log.db", select, train)
+    save_plan(select.fit(train), tmp_path / "plan")
+    say(stub, APART)
+    stub.models["judge"] = Knobs(text='{"reason": "it is so", "best": "B"}')
+    models = (*MODELS, {"name": "judge", "endpoint": "stub"})
+    with serving(stub, tmp_path / "plan", tmp_path, models=models) as served:
+        raw = ask(served, max_tokens=50)
+    lineup = Lineup.of(TEXT, ["It is 0", "It is 1"], [0, 1], turns=1, synthesis=False)
+    assert lineup is not None
+    (prompt,) = lineup.prompts()
+    (verdict,) = [call for call in stub.ledger if call.model == "judge"]
+    assert verdict.body == {"model": "judge", "messages": list(prompt)}
+    picked = lineup.heard(['{"best": "B"}'])
+    facts = told(raw.headers)
+    assert raw.parse().choices[0].message.content == picked
+    assert facts["plan-answer"] == NAMES[int(str(picked)[-1])]
+    assert facts["plan-asked"] == "small-a,small-b;judge"
+    assert raw.parse().usage.prompt_tokens == sum(call.input_tokens for call in stub.ledger)
+    record = served.last
+    assert record.plan is not None
+    assert [said.arm for said in record.plan.said] == ["small-a", "small-b"]
+    assert [attempt.arm for attempt in record.attempts] == ["small-a", "small-b", "judge"]
 
 
 # Settings

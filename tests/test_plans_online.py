@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,14 @@ import pytest
 
 from answered_table import answered_table
 from fusionfactory.answers import make_equivalence
+from fusionfactory.clients import ChatRequest
 from fusionfactory.errors import UnknownNameError
 from fusionfactory.plans import load_plan, replay, save_plan
 from fusionfactory.plans.cascade import CascadePlan
 from fusionfactory.plans.online import Run
+from fusionfactory.plans.select import SelectPlan
 from fusionfactory.plans.vote import VotePlan
+from test_plans_select import KnowingJudge, collected
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +72,38 @@ def test_it_calls_and_answers_as_its_replay_does(
         assert run.confidence == pytest.approx(done.confidence[row])
         lengths.add(len(asked))
     assert len(lengths) > 1
+
+
+@pytest.mark.parametrize("synthesis", [False, True])
+def test_a_judge_is_asked_what_its_replay_asked(
+    synthesis: bool, train: OutcomeTable, test: OutcomeTable, tmp_path: Path
+) -> None:
+    plan = SelectPlan(
+        judge="judge", candidates=SMALL[:3], log=str(tmp_path / "log.db"), synthesis=synthesis
+    )
+    collected(tmp_path / "log.db", plan, train)
+    plan.fit(train)
+    collected(tmp_path / "log.db", plan, test)
+    done, judge, judged = replay(plan, test), KnowingJudge(), 0
+    assert test.responses is not None
+    names = [arm.name for arm in plan.arms_]
+    for row, text in enumerate(test.texts):
+        run = run_of(plan, text)
+        while run.call:
+            said = {
+                name: test.responses[row, test.arm_names.index(name)]
+                for name in run.call
+                if name != "judge"
+            }
+            if run.lineup is not None:
+                requests = [ChatRequest("judge", prompt) for prompt in run.lineup.prompts()]
+                replies = [asyncio.run(judge.complete(request)).text for request in requests]
+                said = {"judge": run.lineup.heard(replies)}
+                judged += 1
+            run.told(said)
+        assert run.answer == names[done.answered[row]]
+        assert run.confidence == pytest.approx(done.confidence[row])
+    assert judged == done.called[:, -1].sum() > 0
 
 
 def test_an_arm_that_fails_gives_no_answer_and_never_answers(cascade: CascadePlan) -> None:

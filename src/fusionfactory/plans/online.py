@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.answers import Equivalence
     from fusionfactory.plans.base import Plan
+    from fusionfactory.plans.lineup import Lineup
     from fusionfactory.plans.state import State
 
 __all__ = ["Run"]
@@ -23,7 +24,8 @@ class Run:
     """One question on its way through a plan.
 
     Whoever runs it asks the arms of `call`, tells what they said, and does so again until `call` is
-    empty. Calls and answers are those of `replay` on the same responses.
+    empty. Calls and answers are those of `replay` on the same responses. A judge is asked the
+    prompts of `lineup`, and told is what the line-up makes of its replies.
 
     Args:
         plan: Fitted.
@@ -33,6 +35,8 @@ class Run:
 
     Attributes:
         call: Names of the arms to ask next.
+        lineup: What the one arm of `call` is asked, where it is to judge what the others said; None
+            where arms are asked the question itself.
         confidence: Probability that the answer that stands is right.
     """
 
@@ -43,7 +47,7 @@ class Run:
         self._question, self._equivalence = question, equivalence
         self._names = [arm.name for arm in plan.arms_]
         self._responses: list[str | None] = [None] * len(self._names)
-        self._advise()
+        self._advise([-1] * len(self._names))
 
     @property
     def answer(self) -> str | None:
@@ -75,10 +79,14 @@ class Run:
         said = self._plan.hear(self._state, AnswerGroups.of(groups, self._responses))
         # A later answer may join groups that stood apart, so that all are numbered anew.
         self._state = replace(self._state.told(asked, said), groups=groups)
-        self._advise()
+        self._advise(groups[0].tolist())
 
-    def _advise(self) -> None:
+    def _advise(self, groups: list[int]) -> None:
         advice = self._plan.advise(self._state)
         self.call = tuple(self._names[i] for i in np.nonzero(advice.call[0])[0])
         self.confidence = float(advice.confidence[0])
         self._standing = int(advice.answer[0])
+        self.lineup: Lineup | None = None
+        if self.call == (self._names[-1],):
+            others = self._responses[:-1], groups[:-1]
+            self.lineup = self._plan.lineup(self._question, *others)

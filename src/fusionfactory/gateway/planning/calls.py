@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fusionfactory.gateway.access.spent import spent
-from fusionfactory.gateway.log.record import Record, Said
+from fusionfactory.gateway.log.record import Record
 from fusionfactory.gateway.refusal import Refusal
 from fusionfactory.gateway.surface.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fusionfactory.clients import Message
     from fusionfactory.gateway.access.client import Client
     from fusionfactory.gateway.gateway import Gateway
     from fusionfactory.gateway.surface.form import Request
@@ -27,6 +29,21 @@ _OF_A_STREAM = frozenset({"stream", "stream_options"})
 _BROKEN = 500
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A call to make.
+
+    Attributes:
+        arms: Who is asked: the first that answers.
+        messages: What is asked; None for the request itself.
+        pause_s: Longest pause before an arm is asked again; None for the settings'.
+    """
+
+    arms: tuple[str, ...]
+    messages: Sequence[Message] | None = None
+    pause_s: float | None = _PAUSE_S
+
+
 class Calls:
     """Asks arms for whole answers, as one request after another would.
 
@@ -37,8 +54,10 @@ class Calls:
         record: Of the request; gets the attempts, and the time that they took.
 
     Attributes:
-        said: Arm to what it answered.
-        bodies: Arm to its whole answer.
+        answered: Of every call that was answered: a record of its own.
+        record: See above.
+        bodies: Arm to its whole answer; of a judge, the last one.
+        usages: What each answer says that it used.
         cost_usd: Of all calls; None where that of an answer is unknown.
         limit: Why the key allows no further call; None while it does.
         failed: Why the arms that gave no answer did not: the first that took the request to be at
@@ -47,14 +66,13 @@ class Calls:
 
     def __init__(self, gateway: Gateway, client: Client, request: Request, record: Record) -> None:
         self._gateway, self._client = gateway, client
-        self._request, self._record = request, record
-        body = request.body
-        self._body = {name: body[name] for name in body if name not in _OF_A_STREAM}
+        self._request, self.record = request, record
         now = asyncio.get_running_loop().time()
         self._until = now + gateway.settings.upstream.deadline_s
         self._made = 0
-        self.said: dict[str, Said] = {}
+        self.answered: list[Record] = []
         self.bodies: dict[str, dict[str, Any]] = {}
+        self.usages: list[object] = []
         self.cost_usd: float | None = 0.0
         self.limit: Refusal | None = None
         self.failed: Refusal | None = None
@@ -62,13 +80,20 @@ class Calls:
     async def all_of(self, arms: Sequence[str]) -> list[str]:
         """Asks arms at once, those that the key allows; gives their names."""
         asked = [arm for arm in arms if self._admit(arm)]
-        await self._make([((arm,), _PAUSE_S) for arm in asked])
+        await self._make([_Wanted((arm,)) for arm in asked])
         return asked
 
     async def first_of(self, arms: tuple[str, ...]) -> None:
         """Asks arms until one answers, as for a request that runs no plan."""
         if arms and self._admit(arms[0]):
-            await self._make([(arms, None)])
+            await self._make([_Wanted(arms, pause_s=None)])
+
+    async def replies(self, arm: str, prompts: Sequence[Sequence[Message]]) -> list[str | None]:
+        """What an arm replies to prompts, asked at once; None where it does not."""
+        asked = [prompt for prompt in prompts if self._admit(arm)]
+        parts = await self._make([_Wanted((arm,), prompt) for prompt in asked])
+        said = [part.response if part.arm is not None else None for part in parts]
+        return [*said, *[None] * (len(prompts) - len(asked))]
 
     def _admit(self, arm: str) -> bool:
         if self.limit is None and self._made:
@@ -79,27 +104,27 @@ class Calls:
         if self.limit is None:
             self._made += 1
             return True
-        self._record.excluded = {**self._record.excluded, arm: self.limit.message}
+        self.record.excluded = {**self.record.excluded, arm: self.limit.message}
         return False
 
-    async def _make(self, wanted: list[tuple[tuple[str, ...], float | None]]) -> None:
-        """Makes calls at once, each of the first of its arms that answers."""
-        record, waited = self._record, time.perf_counter()
-        # Each has a record of its own, for what is filled in there is of one answer.
+    async def _make(self, wanted: Sequence[_Wanted]) -> list[Record]:
+        """Makes calls at once; gives a record of each, for what is filled in is of one answer."""
+        record, waited = self.record, time.perf_counter()
         parts = [Record(record.id, record.at, api=record.api) for _ in wanted]
         try:
             async with asyncio.TaskGroup() as calls:
-                for part, (arms, pause_s) in zip(parts, wanted, strict=True):
-                    calls.create_task(self._call(arms, part, pause_s))
+                for part, call in zip(parts, wanted, strict=True):
+                    calls.create_task(self._call(call, part))
         finally:
             record.upstream_s = (record.upstream_s or 0.0) + time.perf_counter() - waited
             for part in parts:
                 record.attempts += part.attempts
                 record.excluded = {**record.excluded, **part.excluded}
+        return parts
 
-    async def _call(self, arms: tuple[str, ...], part: Record, pause_s: float | None) -> None:
+    async def _call(self, call: _Wanted, part: Record) -> None:
         try:
-            await self._open(arms, part, pause_s)
+            await self._open(call, part)
         except Refusal as refusal:
             if self.failed is None or self.failed.status >= _BROKEN:
                 self.failed = refusal
@@ -109,28 +134,34 @@ class Calls:
             self._gateway.access.settle(self._client, used, paid, admitted=admitted)
             self._add_up(part)
 
-    async def _open(self, arms: tuple[str, ...], part: Record, pause_s: float | None) -> None:
+    async def _open(self, call: _Wanted, part: Record) -> None:
+        request = self._request
+        body, path = request.body, request.path
+        if call.messages is None:
+            body = {name: body[name] for name in body if name not in _OF_A_STREAM}
+        else:
+            # Limits and formats that the client sets are for answers, not for verdicts.
+            body, path = {"messages": list(call.messages)}, "chat/completions"
         answer = await self._gateway.upstreams.open(
-            self._body,
-            arms,
+            body,
+            call.arms,
             self._gateway.prompts,
             part,
-            ask=self._request.ask,
-            path=self._request.path,
+            ask=request.ask,
+            path=path,
             deadline=max(self._until - asyncio.get_running_loop().time(), 0.0),
-            pause_s=pause_s,
+            pause_s=call.pause_s,
         )
-        body, tally = answer.body, Tally()
-        assert body is not None  # noqa: S101  no stream was asked for
+        document, tally = answer.body, Tally()
+        assert document is not None  # noqa: S101  no stream was asked for
         await answer.close()
         part.arm = answer.target.name
-        tally.add_usage(body)
-        tally.add(body)
+        tally.add_usage(document)
+        tally.add(document)
         tally.fill(part, answer.target, answer.attempt)
-        self.bodies[part.arm] = body
-        self.said[part.arm] = Said(
-            part.arm, part.response, part.finish_reason, part.input_tokens, part.output_tokens
-        )
+        self.bodies[part.arm] = document
+        self.usages.append(document.get("usage"))
+        self.answered.append(part)
 
     def _add_up(self, part: Record) -> None:
         known = sum(attempt.cost_usd or 0.0 for attempt in part.attempts)

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from fusionfactory.errors import FusionFactoryError
+from fusionfactory.gateway.log.record import Record, Said
 from fusionfactory.gateway.planning.calls import Calls
 from fusionfactory.gateway.planning.usage import summed_usage
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.gateway.access.client import Client
     from fusionfactory.gateway.gateway import Gateway
-    from fusionfactory.gateway.log.record import Ran, Record
+    from fusionfactory.gateway.log.record import Ran
     from fusionfactory.gateway.planning.served import ServedPlan
     from fusionfactory.gateway.surface.form import Request
     from fusionfactory.plans.online import Run
@@ -29,7 +30,8 @@ class PlanRun:
     """Runs a plan for a request.
 
     An arm that fails gave no answer, and the plan goes on with the others. Where the key's limits
-    end it, the answer that stands by then is given.
+    end it, the answer that stands by then is given. A judge's replies are no answers to the
+    question, so that they are among the attempts alone.
 
     Args:
         served: The plan.
@@ -39,6 +41,7 @@ class PlanRun:
 
     def __init__(self, served: ServedPlan, run: Run, ran: Ran) -> None:
         self._served, self._run, self._ran = served, run, ran
+        self._judges: tuple[str, ...] = ()
 
     async def answer(
         self, gateway: Gateway, client: Client, request: Request, record: Record
@@ -59,15 +62,14 @@ class PlanRun:
         try:
             arm = await self._standing(calls)
         finally:
-            ran.said = list(calls.said.values())
+            ran.said = [_said(part) for part in calls.answered if part.arm not in self._judges]
         ran.answer, record.arm = arm, self._served.name
         record.status, record.cost_usd = 200, calls.cost_usd
-        said = calls.said[arm]
-        record.response, record.finish_reason = said.response, said.finish_reason
-        record.input_tokens = _total([one.input_tokens for one in ran.said])
-        record.output_tokens = _total([one.output_tokens for one in ran.said])
-        usage = summed_usage([body.get("usage") for body in calls.bodies.values()])
-        return {**calls.bodies[arm], "usage": usage}
+        told = next(part for part in reversed(calls.answered) if part.arm == arm)
+        record.response, record.finish_reason = told.response, told.finish_reason
+        record.input_tokens = _total([part.input_tokens for part in calls.answered])
+        record.output_tokens = _total([part.output_tokens for part in calls.answered])
+        return {**calls.bodies[arm], "usage": summed_usage(calls.usages)}
 
     def notes(self) -> Iterator[tuple[str, object]]:
         """Name to value of what the client is told of it in headers."""
@@ -81,36 +83,52 @@ class PlanRun:
         """Runs the plan to its end; gives the arm to answer by."""
         run, ran = self._run, self._ran
         while run.call and calls.limit is None:
-            asked = await calls.all_of(run.call)
-            if asked:
-                ran.stages.append(asked)
-            said = {arm: calls.said[arm].response for arm in run.call if arm in calls.said}
+            said = await self._stage(calls)
             try:
-                await asyncio.to_thread(run.told, {**dict.fromkeys(run.call), **said})
+                await asyncio.to_thread(run.told, said)
             except FusionFactoryError as error:
                 _log.warning("the plan %s stops, for it cannot compare answers: %s",
                              ran.plan, error)  # fmt: skip
                 break
             ran.confidence = run.confidence
-        if run.answer is not None:
-            return run.answer
-        return next(iter(calls.said), None) or await self._any_other(calls)
+        return run.answer or await self._any_other(calls)
+
+    async def _stage(self, calls: Calls) -> dict[str, str | None]:
+        """Asks the next arms; gives what each is to have said."""
+        call, lineup = self._run.call, self._run.lineup
+        if lineup is None:
+            before = len(calls.answered)
+            asked = await calls.all_of(call)
+            responses = {str(part.arm): part.response for part in calls.answered[before:]}
+        else:
+            (judge,) = call
+            self._judges = call
+            asked = [judge]
+            responses = {judge: lineup.heard(await calls.replies(judge, lineup.prompts()))}
+        if asked:
+            self._ran.stages.append(list(asked))
+        return {**dict.fromkeys(call), **responses}
 
     async def _any_other(self, calls: Calls) -> str:
-        """Asks the arms that were not called yet; gives the one that answers.
+        """Asks the arms that were not called, for none answered; gives the one that does.
 
         Raises:
             Refusal: None does.
         """
-        called = {arm for stage in self._ran.stages for arm in stage}
+        called = {part.arm for part in calls.record.attempts}
         await calls.first_of(tuple(arm for arm in self._served.arms if arm not in called))
-        if calls.said:
-            (arm,) = calls.said
+        if calls.answered:
+            arm = str(calls.answered[-1].arm)
             self._ran.stages.append([arm])
             return arm
         refusal = calls.limit or calls.failed
         assert refusal is not None  # noqa: S101  nobody answered, and each of them said why
         raise refusal
+
+
+def _said(part: Record) -> Said:
+    told = (part.response, part.finish_reason, part.input_tokens, part.output_tokens)
+    return Said(str(part.arm), *told)
 
 
 def _total(counts: list[int | None]) -> int | None:

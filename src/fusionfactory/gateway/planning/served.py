@@ -10,8 +10,10 @@ from fusionfactory.answers import make_equivalence
 from fusionfactory.errors import ConfigError, UnknownNameError
 from fusionfactory.gateway.refusal import Refusal
 from fusionfactory.gateway.routing.batching import Batcher
+from fusionfactory.plans.candidates import equivalence_of
 from fusionfactory.plans.cascade import CascadePlan
 from fusionfactory.plans.files import load_plan
+from fusionfactory.plans.select import SelectPlan
 from fusionfactory.types import JUDGE_ONLY
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ class ServedPlan:
         """The metric that a question's answers are compared by, and what compares them.
 
         It is what the request says, else that of the training task that the text is most like;
-        None without either, or where its answers cannot be compared.
+        None without either, or where its answers cannot be compared, unless a judge reads them.
 
         Raises:
             Refusal: The request names a metric or a task that there is not (400).
@@ -134,6 +136,8 @@ class ServedPlan:
             param = "task" if ask.metric is None else "metric"
             raise Refusal(400, error.message, code=f"invalid_{param}", param=param) from None
         metric = told if ask.task is not None else tasks.nearest(state.outlook.topics[0])
+        if isinstance(self.plan, SelectPlan):
+            return metric, equivalence_of(metric)
         return metric, _comparable(metric)
 
     def close(self) -> None:
