@@ -20,7 +20,7 @@ from fusionfactory.evaluation import evaluate
 from fusionfactory.gateway.log.ingest import Ingester
 from fusionfactory.gateway.log.journal import Journal
 from fusionfactory.gateway.log.latency import histogram, merged, quantiles
-from fusionfactory.gateway.log.record import Attempt, Record
+from fusionfactory.gateway.log.record import Attempt, Ran, Record, Said
 from fusionfactory.gateway.log.retention import Retention
 from fusionfactory.gateway.log.rows import outcome_rows
 from fusionfactory.gateway.log.segment import Segment
@@ -153,6 +153,35 @@ def test_requests_become_queries_and_outcomes(store: Store, tmp_path: Path) -> N
     assert {query.task for query in store.queries()} == {None}
 
 
+def test_what_a_plans_arms_said_are_outcomes_of_theirs(store: Store, tmp_path: Path) -> None:
+    said = [Said("small", "Paris.", "stop", 12, 3), Said("big", "It is Paris.", "stop", 12, 5)]
+    stages = [["small", "big|think"], ["big"]]
+    tried = [
+        Attempt("small", 0.5, 200, None, 0.001), Attempt("big|think", 0.2, 503, "overloaded", 0.0),
+        Attempt("big", 0.4, 200, None, 0.02),
+    ]  # fmt: skip
+    record = a_record(
+        attempts=tried, chosen="careful", arm="careful", propensity=None, why="plan",
+        response="Paris.", cost_usd=0.021, input_tokens=24, output_tokens=8, latency_s=1.0,
+        plan=Ran("careful", "contains", stages, "small", 0.9, said),
+    )  # fmt: skip
+    traffic = put(store, tmp_path / "j", record)
+    found = traffic.decision(record.id)
+    assert found is not None
+    assert found["plan"] == {
+        "plan": "careful", "metric": "contains", "stages": stages, "answer": "small",
+        "confidence": 0.9,
+    }  # fmt: skip
+    assert found["arm"] == "careful"
+    rows = {outcome.arm: outcome for outcome in store.outcomes()}
+    assert set(rows) == {"small", "big", "big|think", "careful"}
+    assert (rows["small"].response, rows["small"].output_tokens) == ("Paris.", 3)
+    assert (rows["big"].response, rows["big"].cost_usd) == ("It is Paris.", 0.02)
+    assert (rows["big|think"].response, rows["big|think"].error) == (None, "overloaded")
+    assert (rows["careful"].cost_usd, rows["careful"].input_tokens) == (0.021, 24)
+    assert traffic.summary(0)["arms"]["careful"]["cost_usd"] == pytest.approx(0.021)
+
+
 def test_a_cost_without_usage_stays_unknown(sqlite_store: Store, tmp_path: Path) -> None:
     attempts = [Attempt("big", 0.1, 500, "x", 0.5), Attempt("small", 0.4, 200)]
     traffic = put(sqlite_store, tmp_path, a_record(attempts=attempts, cost_usd=None))
@@ -207,6 +236,8 @@ ODD: tuple[Any, ...] = (
     *(None, True, -1, 10**17, 2**70, 1e300, 0.5, "", "x" * 5000, "\0", [], [None], [[1, 2]], {}),
     *({"a": None}, {"a": [1, "b"]}, {"a": [None, None]}, ["text"]),
     [{"arm": "m", "status": 10**17, "hedge": "yes"}],
+    {"plan": "p", "confidence": 10**17, "said": [{"arm": "small", "input_tokens": 10**17}]},
+    *({"plan": "p", "stages": [1]}, {"plan": "p", "said": ["small"]}, {"plan": 1}),
 )
 
 

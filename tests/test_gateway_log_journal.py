@@ -20,7 +20,7 @@ import pytest
 from fusionfactory.errors import ConfigError
 from fusionfactory.gateway.log.ingest import Ingester
 from fusionfactory.gateway.log.journal import Journal
-from fusionfactory.gateway.log.record import Attempt, Record
+from fusionfactory.gateway.log.record import Attempt, Ran, Record, Said
 from fusionfactory.gateway.log.segment import Segment
 from fusionfactory.gateway.refusal import Refusal
 from fusionfactory.serve_settings import LogSettings
@@ -257,6 +257,7 @@ def a_secret_record() -> Record:
         response="it is secret-1",
         error="the endpoint said: secret-2",
         attempts=[Attempt("small", 0.1, 500, "bad prompt: secret-3")],
+        plan=Ran("careful", said=[Said("small", "it is secret-4")]),
     )
 
 

@@ -95,7 +95,10 @@ def test_a_policy_in_the_body_is_checked_though_the_header_counts(served: Served
 def test_a_misspelt_field_of_our_own_is_refused(served: Served) -> None:
     response = post(served, json.dumps({**CHAT, "fusionfactory": {"polcy": "best"}}).encode())
     assert response.status == 400
-    assert "no field 'polcy': expected policy, session, metric or task" in error_of(response)["message"]
+    assert (
+        "no field 'polcy': expected policy, session, metric or task"
+        in error_of(response)["message"]
+    )
 
 
 def test_a_body_that_is_too_long_or_packed_is_refused(served: Served) -> None:

@@ -134,9 +134,10 @@ def _said(facts: object) -> Said:
         None if facts.get(name) is None else _text(facts, name)
         for name in ("response", "finish_reason")
     )
-    counts = [_number(facts.get(name), name) for name in ("input_tokens", "output_tokens")]
-    sent, received = (None if count is None else int(count) for count in counts)
-    return Said(_text(facts, "arm"), response, reason, sent, received)
+    given: dict[str, Any] = {
+        name: _number(facts.get(name), name) for name in ("input_tokens", "output_tokens")
+    }
+    return Said(_text(facts, "arm"), response, reason, **given)
 
 
 def _attempt(facts: object) -> Attempt:
