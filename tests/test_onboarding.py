@@ -157,3 +157,51 @@ def test_it_says_what_is_wrong(base: Router) -> None:
     bound = make_router("knn-paper").fit(TRAIN, PERFORMANCE)
     with pytest.raises(UnsupportedError, match="learned one policy's labels"):
         GrownRouter.of(bound)
+
+
+def test_published_scores_set_the_level_of_a_task(base: Router) -> None:
+    tasks = sorted(set(TABLE.tasks.tolist()))
+    low_here = {task: 0.9 - 0.8 * (task == tasks[0]) for task in tasks}
+    grown = GrownRouter.of(base).add_arm(Arm("told"), published=low_here)
+    quality = grown.estimate(TEST.texts).quality[:, 2]
+    here = TEST.tasks == tasks[0]
+    assert quality[~here].mean() - quality[here].mean() > 0.15
+    everywhere = GrownRouter.of(base).add_arm(Arm("told"), published={"all": 0.9})
+    assert everywhere.estimate(TRAIN.texts).quality[:, 2].mean() == pytest.approx(0.9, abs=0.08)
+
+
+def test_published_scores_and_labels_say_more_than_labels(base: Router) -> None:
+    few = TRAIN.rows(np.arange(12))
+    published = {"all": float(TRAIN.quality[:, 2].mean())}
+    off = []
+    for told in (None, published):
+        grown = GrownRouter.of(base).add_arm(NEW, few, published=told)
+        level = float(grown.estimate(TRAIN.texts).quality[:, 2].mean())
+        off.append(abs(level - published["all"]))
+    assert off[1] < off[0]
+
+
+def test_luck_of_the_known_arms_is_taken_out_of_the_labels(base: Router) -> None:
+    lucky = np.argsort(-TRAIN.quality[:, :2].mean(axis=1), kind="stable")[:60]
+    with_known = GrownRouter.of(base).add_arm(NEW, TRAIN.rows(lucky))
+    alone = GrownRouter.of(base).add_arm(NEW, TRAIN.rows(lucky).select_arms([NEW.name]))
+    levels = [g.estimate(TEST.texts).quality[:, 2].mean() for g in (with_known, alone)]
+    assert levels[0] != pytest.approx(levels[1], abs=1e-4)
+    assert with_known.newcomers_[0].doubt_ > 0
+
+
+def test_doubt_shrinks_with_labels(base: Router) -> None:
+    doubts = [
+        GrownRouter.of(base).add_arm(NEW, TRAIN.rows(np.arange(count))).newcomers_[0].doubt_
+        for count in (10, 40, 160)
+    ]
+    assert doubts == sorted(doubts, reverse=True)
+
+
+def test_a_router_without_features_takes_an_arm(tmp_path: Path) -> None:
+    plain = make_router("best_single").fit(TRAIN.select_arms(OLD))
+    grown = GrownRouter.of(plain).add_arm(NEW, FEW)
+    save_router(grown, tmp_path / "router")
+    expected = grown.estimate(TEST.texts).quality
+    assert np.allclose(load_router(tmp_path / "router").estimate(TEST.texts).quality, expected)
+    assert np.ptp(expected[:, 2]) < 1e-6

@@ -28,6 +28,7 @@ _VERBS = {
     "fuse": "Compare all levels, and choose one per query.",
     "fit": "Fit one router and save it.",
     "test": "Test a saved router on held-out outcomes.",
+    "onboard": "Add a new arm to a saved router.",
     "route": "Decide which arm answers a query.",
     "serve": "Serve an endpoint that routes, logs and learns.",
     "learn": "Learn a new version of the router from the gateway's log.",

@@ -129,7 +129,8 @@ class GrownRouter(Router):
             raise TableError(msg, field="arms")
         weights = likeness(arm, self.arms_)
         newcomer = Newcomer().describe(weights, self.task_coef_.shape[1])
-        labels = Labels.none(len(self.arms_), self.task_coef_.shape[1])
+        rows = self._topics(self.encode(self.calibration_))
+        labels = Labels.none(len(self.arms_), self.task_coef_.shape[1], rows.shape[1])
         scores = self._published(published) if published else None
         if outcomes is None:
             self.cost_.add_like(int(np.argmax(weights)), self.arms_, arm)
@@ -167,8 +168,8 @@ class GrownRouter(Router):
         """Published scores against what the known arms are expected to reach on the same tasks."""
         names = self.normaliser_.tasks_
         rows = self.encode(self.calibration_)
-        quality, tasks = self._estimate_quality(rows), self._task_weights(rows)
-        means, mixes = [], []
+        tasks = self._task_weights(rows)
+        weights = []
         for task, score in published.items():
             if task not in {*names, EVERYWHERE}:
                 told = ", ".join(names)
@@ -177,10 +178,12 @@ class GrownRouter(Router):
             if not 0 <= score <= 1:
                 msg = f"the score of {task!r} must be in [0, 1], got {score}"
                 raise TableError(msg, field="published")
-            weights = np.ones(len(rows)) if task == EVERYWHERE else tasks[:, names.index(task)]
-            weights = weights / weights.sum()
-            means.append(weights @ quality)
-            mixes.append(
-                weights @ tasks if task == EVERYWHERE else np.eye(len(names))[names.index(task)]
-            )
-        return Published(np.asarray(means), np.asarray(mixes), np.asarray(list(published.values())))
+            mix = np.ones(len(rows)) if task == EVERYWHERE else tasks[:, names.index(task)]
+            weights.append(mix / mix.sum())
+        return Published(
+            np.asarray(weights),
+            self._estimate_quality(rows),
+            tasks,
+            self._topics(rows),
+            np.asarray(list(published.values())),
+        )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from fusionfactory.estimator import Estimator
 
@@ -43,10 +44,10 @@ class Labels:
     quality: FloatArray
 
     @classmethod
-    def none(cls, arms: int, tasks: int) -> Labels:
-        """No label at all."""
+    def none(cls, arms: int, tasks: int, topics: int) -> Labels:
+        """No label at all, of so many columns each."""
         wide = np.zeros((0, arms))
-        return cls(wide, wide, np.zeros((0, tasks)), np.zeros((0, 0)), np.zeros(0))
+        return cls(wide, wide, np.zeros((0, tasks)), np.zeros((0, topics)), np.zeros(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +55,17 @@ class Published:
     """Mean scores of the new arm that are known from elsewhere.
 
     Attributes:
-        known: (s, m) mean quality that the router expects of the known arms where it was scored.
-        tasks: (s, t) mean task weights there.
+        weights: (s, c) of the queries that stand for those it was scored on; rows sum to 1.
+        known: (c, m) quality that the router expects of the known arms on them.
+        tasks: (c, t) task weights.
+        topics: (c, d) as in `Labels`.
         quality: (s,) the scores.
     """
 
+    weights: FloatArray
     known: FloatArray
     tasks: FloatArray
+    topics: FloatArray
     quality: FloatArray
 
 
@@ -79,9 +84,9 @@ class Newcomer(Estimator):
         bent_: (m,) further weights of the known arms' deviations, from labels.
         tasks_: (t,) quality to add on each task.
         offset_: Quality to add everywhere.
-        anchors_: (k, d) labelled queries.
-        pulls_: (k,) quality to add at each of them, and less the farther from it.
-        doubt_: Standard deviation of the new arm's mean quality.
+        anchors_: (k + c, d) labelled queries, and those that stand for published scores.
+        pulls_: (k + c,) quality to add at each of them, and less the farther from it.
+        doubt_: Standard deviation of the new arm's level.
     """
 
     prior_: FloatArray
@@ -113,26 +118,26 @@ class Newcomer(Estimator):
             NotFittedError: Before `describe`.
         """
         self.check_fitted()
-        known, tasks, quality = labels.known, labels.tasks, labels.quality
-        count = len(quality)
+        count = len(labels.quality)
+        known, tasks, topics = labels.known, labels.tasks, labels.topics
+        quality, means = labels.quality, np.eye(count)
         if published is not None:
             known = np.concatenate([known, published.known])
             tasks = np.concatenate([tasks, published.tasks])
+            topics = np.concatenate([topics, published.topics])
             quality = np.concatenate([quality, published.quality])
-        away = self._away(known)
+            means = block_diag(means, published.weights)
+        away, bent = means @ self._away(known), means @ tasks
         shared = _ARMS / away.shape[1]
-        kernel = _LEVEL + shared * away @ away.T + _TASKS * tasks @ tasks.T
-        noise = np.full((len(quality),), _PUBLISHED**2)
-        noise[:count] = _NOISE
-        kernel[np.diag_indices_from(kernel)] += noise
-        # the bent for topics averages out where a published score was taken
-        kernel[:count, :count] += _near(labels.topics, labels.topics)
+        kernel = _LEVEL + shared * away @ away.T + _TASKS * bent @ bent.T
+        kernel += means @ _near(topics, topics) @ means.T
+        kernel += np.diag(np.repeat([_NOISE, _PUBLISHED**2], [count, len(quality) - count]))
         kernel[:count, :count] += _LUCK / away.shape[1] * labels.luck @ labels.luck.T
         inverse = np.linalg.inv(kernel)
-        alpha = inverse @ (quality - known @ self.prior_)
+        alpha = inverse @ (quality - means @ known @ self.prior_)
         self.offset_ = float(_LEVEL * alpha.sum())
-        self.bent_, self.tasks_ = shared * (alpha @ away), _TASKS * (alpha @ tasks)
-        self.anchors_, self.pulls_ = labels.topics.astype(np.float32), alpha[:count]
+        self.bent_, self.tasks_ = shared * (alpha @ away), _TASKS * (alpha @ bent)
+        self.anchors_, self.pulls_ = topics.astype(np.float32), alpha @ means
         self.doubt_ = float(np.sqrt(max(_LEVEL - _LEVEL**2 * inverse.sum(), 0.0)))
         return self
 
