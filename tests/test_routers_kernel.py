@@ -12,6 +12,7 @@ from fusionfactory.errors import InputError
 from fusionfactory.routers import load_router, make_router, save_router
 from fusionfactory.routers.kernel import KernelSmoother
 from fusionfactory.routers.linear import solve_ridge
+from fusionfactory.routers.stack import StackRouter
 from fusionfactory.routers.tasks import TaskHead
 from fusionfactory.routers.views import Views
 from fusionfactory.testing import make_table
@@ -111,3 +112,14 @@ def test_odds_of_labels_that_a_head_never_met_are_0() -> None:
     assert (odds[:, [0, 2, 4]] == 0).all()
     np.testing.assert_allclose(odds.sum(axis=1), 1)
     assert (odds.argmax(axis=1) == labels).mean() > 0.9
+
+
+def test_a_member_that_found_nothing_is_not_blown_up() -> None:
+    rng = np.random.default_rng(0)
+    router = make_router("stack:trees=2")
+    assert isinstance(router, StackRouter)
+    router.mean_ = np.zeros(3)
+    quality = rng.normal(size=(500, 3))
+    good, nothing = quality + rng.normal(size=(500, 3)), quality * 1e-7
+    router._weigh(np.stack([good, nothing, np.zeros_like(good)]), quality, None)
+    np.testing.assert_allclose(router.weights_, [0.5, 2, 0], atol=0.05)

@@ -33,6 +33,7 @@ _DISTRUST = 0.25
 _SAFETY = 1.25
 _LEAST_MARGIN = 0.02
 _FINAL = 4
+_LEAST_WEIGHT, _MOST_WEIGHT = 1e-6, 2.0
 
 
 class ForestCost(CostModel):
@@ -60,7 +61,7 @@ class StackRouter(Router):
       arms weighing most;
     - kernel smoothing of the same differences within the likely task, see `KernelSmoother`.
 
-    Weights are non-negative least squares of the out-of-fold *differences between arms*, which is
+    Weights are least squares, from 0 to 2, of the out-of-fold *differences between arms*, which is
     all that a choice depends on. Where the table tells of how many answers a quality is the mean
     of, cells count by what their mean is worth, see `cell_weights`.
 
@@ -156,8 +157,11 @@ class StackRouter(Router):
         return fitted, out
 
     def _weigh(self, members: FloatArray, quality: FloatArray, weights: FloatArray | None) -> None:
-        """Non-negative least squares of the differences between arms, on the observed cells."""
-        from scipy.optimize import nnls
+        """Least squares of the differences between arms, on the observed cells.
+
+        Weights are bounded, or a member that found next to nothing would have its noise blown up.
+        """
+        from scipy.optimize import lsq_linear
 
         seen = ~np.isnan(quality)
         target = np.where(seen, quality - self.mean_, 0.0)
@@ -166,7 +170,8 @@ class StackRouter(Router):
         if weights is not None:
             root = np.sqrt(weights[seen])
             design, target = design * root[:, None], target * root
-        self.weights_ = nnls(design, target)[0]
+        bounded = lsq_linear(design, target, bounds=(0.0, _MOST_WEIGHT), method="bvls")
+        self.weights_ = np.where(bounded.x > _LEAST_WEIGHT, bounded.x, 0.0)
         self.offset_ = self._mixed(members).mean(axis=0)
 
     def _mixed(self, members: FloatArray) -> FloatArray:
