@@ -35,7 +35,7 @@ def router() -> Router:
 
 
 def test_the_contract_holds_for_a_base_with_an_encoder_of_its_own() -> None:
-    check_router(lambda: make_router("steady:base=knn:k=9;encoder=hashing"))
+    check_router(lambda: make_router("steady:base=knn:k=9;encoder=hashing,new=0.2"))
 
 
 def test_the_base_gets_its_parameters_and_those_of_the_wrapper() -> None:
@@ -178,3 +178,17 @@ def test_odds_of_topics_are_calibrated_on_gaussian_topics() -> None:
     right = odds.argmax(axis=1) == blobs(2, 4)[1]
     assert odds.max(axis=1).mean() == pytest.approx(right.mean(), abs=0.05)
     np.testing.assert_allclose(odds.sum(axis=1), 1)
+
+
+def test_with_new_tasks_expected_odd_questions_go_to_the_best_single_arm_more() -> None:
+    table = TRAIN.select_arms(TRAIN.arm_names)
+    odd = ["add def king", "sum bug river total loop city", "minus list born digits python year"]
+    wary = make_router("steady:base=knn:k=15,new=0.9").fit(table)
+    trusting = make_router("steady:base=knn:k=15").fit(table)
+
+    def lead(some: Router) -> FloatArray:
+        quality = some.estimate(odd).quality
+        return np.asarray(quality.max(axis=1) - quality[:, some.best_single_])
+
+    assert wary.best_single_ == trusting.best_single_
+    assert lead(wary).sum() < lead(trusting).sum()

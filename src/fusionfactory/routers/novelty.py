@@ -62,7 +62,7 @@ class Novelty(Estimator):
     topic has low ranks more often. How much more is measured by leaving out each training topic in
     turn, and never falls as the rank does. On a new topic, an arm is expected to differ from the
     best single arm as it does on the mean topic, less half a standard deviation between topics.
-    With fewer than three topics nothing is taken for new.
+    With fewer than three topics, or a prior of 0, nothing is taken for new.
 
     Args:
         prior: Share of the queries to come that are expected to be of new topics.
@@ -100,7 +100,7 @@ class Novelty(Estimator):
         self.quality_ = means[:, best].mean() + contrast.mean(axis=0) - _CAUTION * self.spread_
         self.topics_, self.ranks_ = _known(rows, labels, folds)
         self.ratio_ = np.zeros(len(_BINS) - 1)
-        if len(names) < _FEWEST_TOPICS or not rows.shape[1]:
+        if len(names) < _FEWEST_TOPICS or not rows.shape[1] or not self.prior:
             return self
         rng = np.random.default_rng(self.seed)
         shares = []

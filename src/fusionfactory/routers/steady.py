@@ -35,8 +35,9 @@ class SteadyRouter(Router):
     Case, blanks, quotation marks and characters that nobody sees do not count, and what was put
     before or after a question is left out: see `Purifier`. Arms answer the texts as they came.
 
-    The less a query is like those of training, the more the estimates are drawn to a cautious guess
-    under which the best single arm answers: see `Novelty`.
+    Where `new` is above 0, the estimates of a query are drawn to a cautious guess under which the
+    best single arm answers, the more the less it is like those of training: see `Novelty`. It
+    loses less on tasks that are new, and on `fusionbench9` half a point on known ones at .1.
 
     Args:
         encoder: Of the router; see `Router`.
@@ -46,8 +47,7 @@ class SteadyRouter(Router):
         words: That may be left out at one end of a question.
         changed: Share of the training queries that may be shortened.
         new: Share of the queries to come that are expected to be of tasks unlike those of training.
-            0 trusts the base everywhere; .5 is for tasks that change often, and costs some of the
-            gain on known ones.
+            0 trusts the base everywhere.
     """
 
     name = "steady"
@@ -66,7 +66,7 @@ class SteadyRouter(Router):
         base: str = "stack",
         words: int = 16,
         changed: float = 0.03,
-        new: float = 0.2,
+        new: float = 0.0,
     ) -> None:
         super().__init__(encoder=encoder, seed=seed)
         self.base = base
