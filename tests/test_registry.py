@@ -31,7 +31,7 @@ def test_a_router_takes_the_same_form() -> None:
 @pytest.mark.parametrize(
     ("spec", "error", "match"),
     [
-        ("poll", UnknownNameError, "unknown plan 'poll'; known: cascade, vote"),
+        ("poll", UnknownNameError, "unknown plan 'poll'; known: cascade, select, vote"),
         ("vote:k=3", UnknownNameError, "plan 'vote' has no parameter 'k'; it has encoder, folds"),
         ("vote:most=many", ConfigError, "field 'vote:most': 'many' is no number"),
     ],

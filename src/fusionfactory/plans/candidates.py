@@ -1,9 +1,9 @@
-"""The candidates of a judge: which arms they are, what they answered, and a column for the judge."""
+"""A judge's candidates: which arms they are, what they answered, and a column for the judge."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from fusionfactory.errors import TableError, UnknownNameError
 from fusionfactory.missing import complete
 from fusionfactory.plans.verdicts import prompt_query
 from fusionfactory.scorers import make_scorer
+from fusionfactory.table import CELLS
 from fusionfactory.types import JUDGE_ONLY, Arm, Query
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import BoolArray, IntArray
 
-__all__ = ["Judged", "SameText", "choose_candidates", "equivalence_of", "with_free_text"]
+__all__ = ["Judged", "SameText", "choose_candidates", "equivalence_of", "texts", "with_free_text"]
 
 _LEAST_GAIN = 5e-3
 
@@ -133,11 +134,9 @@ class Judged:
             verdicts: Of `read_verdicts`.
         """
         n = len(own)
-        column = {
-            name: np.hstack([getattr(own, name), np.full((n, 1), np.nan)])
-            for name in ("quality", "judge", "cost_usd", "input_tokens", "output_tokens",
-                         "latency_s")
-        }  # fmt: skip
+        column: dict[str, Any] = {
+            name: np.hstack([getattr(own, name), np.full((n, 1), np.nan)]) for name in CELLS
+        }
         responses = [[*row, None] for row in texts(own)]
         wide = np.hstack([groups, np.full((n, 1), -1)])
         absent = np.zeros(n, bool)

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusionfactory.answers import group_answers
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -59,12 +57,7 @@ class Recorded:
     def of(cls, plan: Plan, table: OutcomeTable, answers: AnswerGroups | None = None) -> Recorded:
         """See `replay`."""
         state = plan.begin(table.texts)
-        names = [arm.name for arm in plan.arms_]
-        own = table.select_arms(names)
-        if answers is None:
-            answers = group_answers(own)
-        else:
-            answers = answers.columns([table.arm_names.index(name) for name in names])
+        own, answers = plan.own(table, answers)
         return cls(state, plan.hear(state, answers), own)
 
     def run(self, plan: Plan) -> Replayed:

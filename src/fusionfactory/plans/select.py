@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 __all__ = ["SelectPlan"]
 
 _FEWEST_VERDICTS = 20
-_LEAST_GAIN = 1e-3
+_SURELY = 2.0
+"""Standard errors by which asking the judge must gain on the training queries."""
 
 
 class SelectPlan(Plan):
-    """All candidates are asked; where they disagree and it pays, a judge picks one of their answers.
+    """All candidates are asked; where they disagree, a judge picks one of their answers if it pays.
 
     The judge's pick is one more vote: how much it counts against who gave the answers is learned
     from its verdicts on the training queries, and so is how sure the plan must be without it. Each
@@ -85,6 +86,11 @@ class SelectPlan(Plan):
         self.most = most
         self.orders = orders
         self.synthesis = synthesis
+
+    @property
+    def _learned(self) -> bool:
+        """Whether `fit` has come to its end: it asks for the candidates before."""
+        return "below_" in vars(self)
 
     def check_judge(self, name: str) -> None:
         """Raises ConfigError where the plan names another judge or none."""
@@ -156,14 +162,15 @@ class SelectPlan(Plan):
         after = self._standing(later, ballots.leaders(share).ballot, ballots.votes)
         reached, each = np.nan_to_num(quality[rows]), np.arange(len(rows))
         order = np.argsort(sure, kind="stable")
-        gain = np.cumsum((reached[each, after] - reached[each, before])[order]) / len(rows)
+        change = (reached[each, after] - reached[each, before])[order]
+        gain, noise = np.cumsum(change), np.sqrt(np.cumsum(change**2))
         last = int(gain.argmax())
-        worth = gain[last] > _LEAST_GAIN
+        worth = gain[last] > _SURELY * noise[last]
         self.below_ = float(np.nextafter(sure[order[last]], 2.0)) if worth else 0.0
 
     def _names(self, table: OutcomeTable) -> list[str]:
         """Of the candidates, cheap ones first."""
-        if self.is_fitted and hasattr(self, "alone_"):
+        if self._learned:
             return [arm.name for arm in self.arms_[:-1]]
         if not self.judge:
             msg = "no judge is named: set `judge` to the arm that picks"
@@ -200,9 +207,7 @@ class SelectPlan(Plan):
     def begin(self, texts: Sequence[str]) -> State:
         """See `Plan.begin`."""
         self.check_fitted()
-        return State.fresh(
-            self._widened(self.competence_.predict(texts).columns(self.columns_))
-        )
+        return State.fresh(self._widened(self.competence_.predict(texts).columns(self.columns_)))
 
     def hear(self, state: State, answers: AnswerGroups) -> Said:
         """See `Plan.hear`; the judge's answer is the one that it picked or wrote."""
@@ -264,9 +269,7 @@ class SelectPlan(Plan):
         self, question: str, responses: Sequence[str | None], groups: Sequence[int]
     ) -> Lineup | None:
         """See `Plan.lineup`."""
-        return Lineup.of(
-            question, responses, groups, turns=self.orders, synthesis=self.synthesis
-        )
+        return Lineup.of(question, responses, groups, turns=self.orders, synthesis=self.synthesis)
 
     def lineups(self, table: OutcomeTable, answers: AnswerGroups | None = None) -> list[Lineup]:
         """What the judge is asked about a table's queries.
@@ -278,7 +281,7 @@ class SelectPlan(Plan):
             TableError: The table lacks a candidate or its responses.
         """
         own, groups = self._candidates(table, answers)
-        return self._wanted(own, groups) if self.is_fitted else self._lineups(own, groups)
+        return self._wanted(own, groups) if self._learned else self._lineups(own, groups)
 
     def _wanted(self, own: OutcomeTable, groups: IntArray) -> list[Lineup]:
         silent = Judged.of(own, groups, self.judge or "", [], {})
@@ -315,7 +318,7 @@ def _candidates_of(state: State) -> BoolArray:
 
 
 def _with_judge(reading: FloatArray, groups: IntArray) -> FloatArray:
-    """(n, m) with the reading of the first candidate in the judge's group; 0 where there is none."""
+    """(n, m) with the reading of the first candidate in the judge's group; 0 without one."""
     same = (groups[:, :-1] == groups[:, -1:]) & (groups[:, -1:] >= 0)
     picked = np.take_along_axis(reading, same.argmax(axis=1)[:, None], axis=1)
     return np.hstack([reading, np.where(same.any(axis=1, keepdims=True), picked, 0.0)])
