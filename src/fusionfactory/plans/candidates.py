@@ -10,7 +10,7 @@ import numpy as np
 from fusionfactory.answers.base import Answer, ByKey
 from fusionfactory.answers.groups import group_responses
 from fusionfactory.answers.kinds import make_equivalence
-from fusionfactory.errors import TableError, UnknownNameError
+from fusionfactory.errors import ConfigError, TableError, UnknownNameError
 from fusionfactory.missing import complete
 from fusionfactory.plans.verdicts import prompt_query
 from fusionfactory.scorers import make_scorer
@@ -24,9 +24,18 @@ if TYPE_CHECKING:
     from fusionfactory.plans.lineup import Lineup
     from fusionfactory.plans.verdicts import Verdict
     from fusionfactory.table import OutcomeTable
-    from fusionfactory.types import BoolArray, IntArray
+    from fusionfactory.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Judged", "SameText", "choose_candidates", "equivalence_of", "texts", "with_free_text"]
+__all__ = [
+    "Judged",
+    "SameText",
+    "candidate_names",
+    "choose_candidates",
+    "equivalence_of",
+    "read_judge",
+    "texts",
+    "with_free_text",
+]
 
 _LEAST_GAIN = 5e-3
 
@@ -98,6 +107,34 @@ def choose_candidates(table: OutcomeTable, most: int) -> list[str]:
         worth = max(trials)
         chosen.append(others[int(np.argmax(trials))])
     return [table.arm_names[arm] for arm in chosen]
+
+
+def candidate_names(
+    table: OutcomeTable, judge: str | None, given: Sequence[str] | None, most: int
+) -> list[str]:
+    """Names of a judge's candidates, cheap ones first.
+
+    Args:
+        table: The training queries.
+        judge: Name of the judge.
+        given: Names that were asked for; chosen by `choose_candidates` otherwise.
+        most: How many are chosen at most.
+
+    Raises:
+        ConfigError: No judge is named, or it is a candidate, or there are no two candidates.
+        TableError: An arm is not in the table.
+    """
+    if not judge:
+        msg = "no judge is named: set `judge` to the arm that picks"
+        raise ConfigError(msg, field="select:judge")
+    cost = np.nan_to_num(table.arm_cost_usd(), nan=np.inf)
+    others = [name for name in table.arm_names if name != judge]
+    names = list(given or choose_candidates(table.select_arms(others), most))
+    table.select_arms(names)
+    if judge in names or len(set(names)) < max(len(names), 2):
+        msg = f"expected different arms, two or more, none of them the judge, got {names}"
+        raise ConfigError(msg, field="select:candidates")
+    return sorted(names, key=lambda name: (cost[table.arm_names.index(name)], name))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,3 +225,10 @@ def _score(query: Mapping[str, str | None], text: str) -> float:
         return np.nan
     asked = Query(query["query_id"] or "", query["query"] or "", target=target, metric=metric)
     return scorer.score(asked, text).value
+
+
+def read_judge(reading: FloatArray, groups: IntArray) -> FloatArray:
+    """(n, m) with the reading of the first candidate in the judge's group; 0 without one."""
+    same = (groups[:, :-1] == groups[:, -1:]) & (groups[:, -1:] >= 0)
+    picked = np.take_along_axis(reading, same.argmax(axis=1)[:, None], axis=1)
+    return np.hstack([reading, np.where(same.any(axis=1, keepdims=True), picked, 0.0)])

@@ -11,7 +11,13 @@ from fusionfactory.answers import AnswerGroups, group_answers
 from fusionfactory.errors import ConfigError, TableError
 from fusionfactory.metrics import mean_or_nan
 from fusionfactory.plans.base import Plan
-from fusionfactory.plans.candidates import Judged, choose_candidates, texts, with_free_text
+from fusionfactory.plans.candidates import (
+    Judged,
+    candidate_names,
+    read_judge,
+    texts,
+    with_free_text,
+)
 from fusionfactory.plans.competence import Outlook
 from fusionfactory.plans.confidence import Confidence
 from fusionfactory.plans.lineup import Lineup
@@ -172,21 +178,11 @@ class SelectPlan(Plan):
         """Of the candidates, cheap ones first."""
         if self._learned:
             return [arm.name for arm in self.arms_[:-1]]
-        if not self.judge:
-            msg = "no judge is named: set `judge` to the arm that picks"
-            raise ConfigError(msg, field="select:judge")
         for field, number, known in (("orders", self.orders, (1, 2)), ("most", self.most, None)):
             if number < 1 or (known and number not in known):
                 msg = f"expected {'1 or 2' if known else 'at least 1'}, got {number}"
                 raise ConfigError(msg, field=f"select:{field}")
-        cost = np.nan_to_num(table.arm_cost_usd(), nan=np.inf)
-        others = [name for name in table.arm_names if name != self.judge]
-        names = list(self.candidates or choose_candidates(table.select_arms(others), self.most))
-        table.select_arms(names)
-        if self.judge in names or len(set(names)) < max(len(names), 2):
-            msg = f"expected different arms, two or more, none of them the judge, got {names}"
-            raise ConfigError(msg, field="select:candidates")
-        return sorted(names, key=lambda name: (cost[table.arm_names.index(name)], name))
+        return candidate_names(table, self.judge, self.candidates, self.most)
 
     def _widened(self, outlook: Outlook) -> Outlook:
         """With a column for the judge, of which nothing is expected but its cost."""
@@ -200,7 +196,7 @@ class SelectPlan(Plan):
     def _said(self, groups: IntArray, reading: FloatArray, table: OutcomeTable) -> Said:
         """With the judge's answer reading as right as the one it picked."""
         lengths = [[np.nan if t is None else len(t) for t in row] for row in texts(table)]
-        return Said(groups, np.array(lengths, dtype=float), _with_judge(reading, groups))
+        return Said(groups, np.array(lengths, dtype=float), read_judge(reading, groups))
 
     # Running
 
@@ -215,7 +211,7 @@ class SelectPlan(Plan):
         reading = self.reader_.predict(
             state.outlook.columns(places), answers.columns(places), self.columns_
         )
-        return Said(answers.groups, answers.lengths, _with_judge(reading, answers.groups))
+        return Said(answers.groups, answers.lengths, read_judge(reading, answers.groups))
 
     def advise(self, state: State) -> Advice:
         """All candidates; then the judge, where they disagree and the plan is not sure.
@@ -315,13 +311,6 @@ def _candidates_of(state: State) -> BoolArray:
     call = np.ones(state.asked.shape, bool)
     call[:, -1] = False
     return call
-
-
-def _with_judge(reading: FloatArray, groups: IntArray) -> FloatArray:
-    """(n, m) with the reading of the first candidate in the judge's group; 0 without one."""
-    same = (groups[:, :-1] == groups[:, -1:]) & (groups[:, -1:] >= 0)
-    picked = np.take_along_axis(reading, same.argmax(axis=1)[:, None], axis=1)
-    return np.hstack([reading, np.where(same.any(axis=1, keepdims=True), picked, 0.0)])
 
 
 def _grouped(table: OutcomeTable, groups: IntArray) -> AnswerGroups:
