@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CascadePlan"]
 
-_PRICES = np.logspace(-2.4, 1.0, 22)
+_PRICES = np.logspace(-2.4, 1.0, 36)
 _MOST_STAGES = 6
 
 

@@ -20,7 +20,7 @@ __all__ = ["find_stages"]
 
 Stages: TypeAlias = tuple[tuple[int, ...], ...]
 
-_PRICES = (0.003, 0.01, 0.03, 0.1)
+_PRICES = (0.003, 0.01, 0.03, 0.1, 0.3)
 """Quality that as much money as the best single arm costs must buy: dear and cheap plans."""
 _CANDIDATES = 14
 _MOST_STAGES = 5
@@ -40,7 +40,8 @@ def find_stages(table: OutcomeTable, said: Said) -> list[list[int]]:
     A ladder begins with arms that cost up to a tenth of the best single one, one or two at a time
     or all together; the best two of the others follow one by one, the next two together.
 
-    A move puts an arm into a stage or into one of its own anywhere, or drops one. A list of stages
+    A move puts a new arm or one from another stage into a stage or into one of its own anywhere, or
+    drops one. A list of stages
     is worth the quality that it reaches, less the price of its calls, where each stage stops above
     the margin between the first and the second answer that is best for it. Votes weigh by one
     conditional logit for all stages, which is what makes thousands of trials affordable.
@@ -76,17 +77,22 @@ def _moves(stages: Stages, candidates: list[int]) -> Iterator[Stages]:
     used = [arm for stage in stages for arm in stage]
     if len(used) < _MOST_ARMS:
         for arm in candidates:
-            if arm in used:
-                continue
-            for place in range(len(stages)):
-                yield (*stages[:place], (*stages[place], arm), *stages[place + 1 :])
-            if len(stages) < _MOST_STAGES:
-                for place in range(len(stages) + 1):
-                    yield (*stages[:place], (arm,), *stages[place:])
+            if arm not in used:
+                yield from _with(stages, arm)
     if len(used) > 1:
-        for dropped in used:
-            left = (tuple(arm for arm in stage if arm != dropped) for stage in stages)
-            yield tuple(stage for stage in left if stage)
+        for arm in used:
+            others = (tuple(other for other in stage if other != arm) for stage in stages)
+            left = tuple(stage for stage in others if stage)
+            yield left
+            yield from _with(left, arm)
+
+
+def _with(stages: Stages, arm: int) -> Iterator[Stages]:
+    for place in range(len(stages)):
+        yield (*stages[:place], tuple(sorted((*stages[place], arm))), *stages[place + 1 :])
+    if len(stages) < _MOST_STAGES:
+        for place in range(len(stages) + 1):
+            yield (*stages[:place], (arm,), *stages[place:])
 
 
 class _Bench:
