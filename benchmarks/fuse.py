@@ -6,8 +6,9 @@ python benchmarks/fuse.py DATA_DIR [--seeds 5] [--first-seed 0] [--only plans] [
 DATA_DIR holds `zeroeval.parquet`, `mmlu_pro_dev.parquet` and `fusionbench9.parquet`. Queries are
 split 70/30, near-duplicates on one side; plans and routers see the train side only, without a task
 label. A plan's price of quality is chosen on train: the best it reaches for no more than the best
-single arm costs there, and the cheapest that keeps the best single arm's quality there. Ends with
-PASS and FAIL lines; a FAIL is a figure that is not reached, not an error.
+single arm costs there, and the cheapest that keeps the best single arm's quality there. Of two
+neighbouring prices the latter is a mixture, each for a share of the queries. Ends with PASS and FAIL
+lines; a FAIL is a figure that is not reached, not an error.
 """
 
 from __future__ import annotations
@@ -75,17 +76,22 @@ def complete_arms(table: OutcomeTable) -> OutcomeTable:
     return table.select_arms([name for name, share in shares.items() if share > 0.99])
 
 
-def price_steps(plan: Plan, contest: Contest) -> tuple[int, int]:
-    """Steps of the plan's prices, chosen on train: for the single arm's cost, for its quality."""
+def price_steps(plan: Plan, contest: Contest) -> tuple[int, FloatArray]:
+    """Chosen on train: the step for the single arm's cost, and (p,) shares of all for its quality."""
     train, single = contest.train, contest.best_single
     spend, gain = np.asarray(plan.spend_usd_), np.asarray(plan.gain_)  # type: ignore[attr-defined]
     within = np.nonzero(spend <= train.arm_cost_usd()[single])[0]
     if not within.size:
         within = np.array([spend.argmin()])
-    enough = np.nonzero(gain >= train.arm_quality()[single])[0]
-    if not enough.size:
-        enough = np.array([gain.argmax()])
-    return int(within[gain[within].argmax()]), int(enough[spend[enough].argmin()])
+    shares = np.zeros(len(spend))
+    wanted = float(train.arm_quality()[single])
+    enough = np.nonzero(gain >= wanted)[0]
+    dear = int(enough[spend[enough].argmin()]) if enough.size else int(gain.argmax())
+    cheap = min(dear + 1, len(spend) - 1)
+    rise = float(gain[dear] - gain[cheap])
+    shares[dear] = float(np.clip((wanted - gain[cheap]) / rise, 0.0, 1.0)) if rise > 0 else 1.0
+    shares[cheap] += 1.0 - shares[dear]
+    return int(within[gain[within].argmax()]), shares
 
 
 def run_plan(
@@ -103,7 +109,9 @@ def run_plan(
     by_cost, by_quality = price_steps(plan, contest)
     recorded = Recorded.of(plan, test, tested)
     runs = [recorded.run(plan.at(step)) for step in range(len(plan.price_))]  # type: ignore[attr-defined]
-    same_cost, same_quality = runs[by_cost], runs[by_quality]
+    same_cost = runs[by_cost]
+    points = np.array([(mean_cost(run.cost_usd), np.nanmean(run.quality)) for run in runs])
+    same_quality_usd, same_quality = by_quality @ points
     return Split(
         seed,
         fit_s,
@@ -111,13 +119,13 @@ def run_plan(
         float(np.nanmean(test.cost_usd[:, single])),
         float(np.nanmean(same_cost.quality)),
         mean_cost(same_cost.cost_usd),
-        float(np.nanmean(same_quality.quality)),
-        mean_cost(same_quality.cost_usd),
+        float(same_quality),
+        float(same_quality_usd),
         expected_calibration_error(same_cost.confidence, same_cost.quality),
         promise(runs, seed),
         same_cost.quality - test.quality[:, single],
         contest.test_rows,
-        np.array([(mean_cost(run.cost_usd), np.nanmean(run.quality)) for run in runs]),
+        points,
         np.stack([test.arm_cost_usd(), test.arm_quality()], axis=1),
     )
 
@@ -126,8 +134,9 @@ def show_curve(splits: list[Split]) -> tuple[float, list[str]]:
     """Prints the curve: at every price of quality the mean over the splits.
 
     Returns:
-        The least share of the single arm's cost at which the curve has its quality, and in words
-        the points that a single arm beats: better for no more cost, or as good for less.
+        The share of the single arm's cost at which the curve, with mixtures of neighbouring
+        prices, has its quality; and in words the points that a single arm beats: better for no
+        more cost, or as good for less.
     """
     curve = np.mean([split.curve for split in splits], axis=0)
     arms = np.mean([split.arms for split in splits], axis=0)
@@ -139,8 +148,10 @@ def show_curve(splits: list[Split]) -> tuple[float, list[str]]:
         print(f"  {1e6 * cost:8.0f}e-6 USD  {quality:.4f}{'  beaten' if better.any() else ''}")
         if better.any():
             beaten.append(f"{quality:.4f} at {1e6 * cost:.0f}e-6")
-    enough = curve[curve[:, 1] >= single, 0]
-    return float(enough.min() / single_usd) if len(enough) else float("inf"), beaten
+    upwards = np.argsort(curve[:, 0], kind="stable")
+    reached = np.maximum.accumulate(curve[upwards, 1])
+    usd = np.interp(single, reached, curve[upwards, 0], right=float("inf"))
+    return float(usd / single_usd), beaten
 
 
 def promise(runs: list[Replayed], seed: int) -> float:
