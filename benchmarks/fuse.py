@@ -6,9 +6,9 @@ python benchmarks/fuse.py DATA_DIR [--seeds 5] [--first-seed 0] [--only plans] [
 DATA_DIR holds `zeroeval.parquet`, `mmlu_pro_dev.parquet` and `fusionbench9.parquet`. Queries are
 split 70/30, near-duplicates on one side; plans and routers see the train side only, without a task
 label. A plan's price of quality is chosen on train: the best it reaches for no more than the best
-single arm costs there, and the cheapest that keeps the best single arm's quality there. Of two
-neighbouring prices the latter is a mixture, each for a share of the queries. Ends with PASS and FAIL
-lines; a FAIL is a figure that is not reached, not an error.
+single arm costs there, and the cheapest that keeps the best single arm's quality there, which is a
+mixture of two neighbouring prices, each for a share of the queries. Ends with PASS and FAIL lines;
+a FAIL is a figure that is not reached, not an error.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def complete_arms(table: OutcomeTable) -> OutcomeTable:
 
 
 def price_steps(plan: Plan, contest: Contest) -> tuple[int, FloatArray]:
-    """Chosen on train: the step for the single arm's cost, and (p,) shares of all for its quality."""
+    """Chosen on train: the step for the single arm's cost, (p,) shares of all for its quality."""
     train, single = contest.train, contest.best_single
     spend, gain = np.asarray(plan.spend_usd_), np.asarray(plan.gain_)  # type: ignore[attr-defined]
     within = np.nonzero(spend <= train.arm_cost_usd()[single])[0]
