@@ -161,7 +161,8 @@ class GrownRouter(Router):
                 told = outcomes.quality[:, outcomes.arm_names.index(other.name)]
                 luck[:, column] = np.nan_to_num(told - known[:, column])
         self.cost_.add_arm(features, own)
-        tasks = self.normaliser_.one_hot(outcomes.tasks)
+        # as guessed, not as named: so they are later, when no one tells the task
+        tasks = self._task_weights(features)
         return Labels(known, luck, tasks, self._topics(features), own.quality[:, 0])
 
     def _published(self, published: Mapping[str, float]) -> Published:
@@ -169,6 +170,8 @@ class GrownRouter(Router):
         names = self.normaliser_.tasks_
         rows = self.encode(self.calibration_)
         tasks = self._task_weights(rows)
+        # a soft mix would lay a task's score on the queries of its neighbours
+        guessed = tasks.argmax(axis=1)
         weights = []
         for task, score in published.items():
             if task not in {*names, EVERYWHERE}:
@@ -178,7 +181,10 @@ class GrownRouter(Router):
             if not 0 <= score <= 1:
                 msg = f"the score of {task!r} must be in [0, 1], got {score}"
                 raise TableError(msg, field="published")
-            mix = np.ones(len(rows)) if task == EVERYWHERE else tasks[:, names.index(task)]
+            column = names.index(task) if task != EVERYWHERE else None
+            mix = np.ones(len(rows)) if column is None else 1.0 * (guessed == column)
+            if column is not None and not mix.any():
+                mix = tasks[:, column]
             weights.append(mix / mix.sum())
         return Published(
             np.asarray(weights),

@@ -21,7 +21,7 @@ bent for a task and for a topic."""
 _LUCK, _NOISE = 0.3, 0.15
 """Variance that a label shares with the known arms' luck on the query, and its own."""
 _REACH = 5.0
-_PUBLISHED = 0.02
+_PUBLISHED = 0.04
 """Standard deviation of a published score around what the arm reaches here."""
 
 
