@@ -179,7 +179,7 @@ def test_candidates_are_chosen_on_what_a_judge_may_reach() -> None:
     ("spec", "match"),
     [
         ("select", "field 'select:judge': no judge is named"),
-        ("select:judge=large,most=0", "field 'select:most': expected at least 1, got 0"),
+        ("select:judge=large,most=1", "field 'select:most': expected at least 2"),
         ("select:judge=large,orders=3", "field 'select:orders': expected 1 or 2, got 3"),
         ('select:judge=large,candidates=["large","small-a"]', "none of them the judge"),
     ],

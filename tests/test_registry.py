@@ -6,6 +6,7 @@ import pytest
 
 from fusionfactory.errors import ConfigError, UnknownNameError
 from fusionfactory.plans import make_plan
+from fusionfactory.registry import split_specs
 from fusionfactory.routers import make_router
 
 
@@ -39,3 +40,20 @@ def test_a_router_takes_the_same_form() -> None:
 def test_what_cannot_be_made_is_refused(spec: str, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         make_plan(spec)
+
+
+@pytest.mark.parametrize(
+    ("text", "specs"),
+    [
+        ("cascade, vote", ["cascade", "vote"]),
+        ("vote:most=5,seed=1,cascade", ["vote:most=5,seed=1", "cascade"]),
+        ("vote:most=5,select:judge=j,log=a/b.db", ["vote:most=5", "select:judge=j,log=a/b.db"]),
+        (
+            'select:judge=j,candidates=["a","b|think"],most=2,vote',
+            ['select:judge=j,candidates=["a","b|think"],most=2', "vote"],
+        ),
+        ('cascade:stages=[["a","b"],["c"]]', ['cascade:stages=[["a","b"],["c"]]']),
+    ],
+)
+def test_commas_part_specifications_but_not_their_settings(text: str, specs: list[str]) -> None:
+    assert split_specs(text) == specs

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -21,7 +22,9 @@ from fusionfactory.errors import ConfigError, UnknownNameError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "split_specs"]
+
+_SETTING = re.compile(r"\s*\w+\s*=")
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,20 @@ class Registry:
                 raise UnknownNameError(msg, field=self.kind)
             _check_value(f"{name}:{key}", known[key], value)
         return made(**{k: v for k, v in params.items() if k in known} | given)
+
+
+def split_specs(text: str) -> list[str]:
+    """Specifications between commas: `cascade,vote:most=5,seed=1` are two, the other has settings.
+
+    A comma inside brackets, or before another setting, parts nothing.
+    """
+    found: list[str] = []
+    for part in filter(str.strip, _parts(text)):
+        if found and ":" in found[-1] and _SETTING.match(part):
+            found[-1] += f",{part.strip()}"
+        else:
+            found.append(part.strip())
+    return found
 
 
 def _settings(text: str) -> dict[str, Any]:

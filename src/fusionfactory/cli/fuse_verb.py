@@ -21,6 +21,7 @@ from fusionfactory.cli.output import (
     read_table,
     write_json,
 )
+from fusionfactory.registry import split_specs
 from fusionfactory.report import check_path, write_report
 from fusionfactory.report.document import read
 from fusionfactory.report.figures import MISSING, decimal, usd
@@ -43,14 +44,7 @@ _MOST_DOMAINS = 8
 
 def _names(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Lets `--plan a,b --plan c` mean three; `cascade:stages=3,seed=1` is one."""
-    found: list[str] = []
-    for value in values:
-        for part in value.split(","):
-            if found and ":" in found[-1] and "=" in part:
-                found[-1] += f",{part}"
-            elif part.strip():
-                found.append(part.strip())
-    return tuple(found)
+    return tuple(spec for value in values for spec in split_specs(value))
 
 
 @click.command(
@@ -58,7 +52,8 @@ def _names(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
 )
 @click.argument("table")
 @click.option("--plan", "plans", multiple=True, callback=_names, metavar="A,B",
-              help="Plans to compare: cascade, vote; none for no plans [those two].")  # fmt: skip
+              help="Plans to compare: cascade, vote:most=5, select:judge=J,log=STORE (see pick); "
+              "none for no plans [cascade, vote].")  # fmt: skip
 @click.option("--router", default="stack", show_default=True,
               help="Router of the query level and of the fused choice.")  # fmt: skip
 @click.option("--arms", multiple=True, metavar="A",

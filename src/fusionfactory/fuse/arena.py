@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import FloatArray, IntArray
 
-__all__ = ["Answered", "fold_numbers", "only_arms", "stacked", "with_columns"]
+__all__ = ["NO_ARM", "Answered", "fold_numbers", "only_arms", "stacked", "with_columns"]
+
+NO_ARM = -1
+"""In place of a column: a judge wrote the answer that is no arm of the table."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Answered:
     Attributes:
         quality: (n,) of the answer it gave; NaN where that is not scored.
         cost_usd: (n,) of all calls it made.
-        arms: (n,) column of the arm whose answer it gave.
+        arms: (n,) column of the arm whose answer it gave, or `NO_ARM`.
     """
 
     quality: FloatArray

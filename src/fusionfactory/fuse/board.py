@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fusionfactory.fuse.bout import Bout
     from fusionfactory.intervals import Bootstrap
     from fusionfactory.table import OutcomeTable
+    from fusionfactory.types import IntArray
 
 __all__ = ["board", "details"]
 
@@ -50,6 +51,11 @@ def _kind(name: str, bout: Bout, arms: set[str]) -> str:
     return {FUSED: "fused", QUERY: "router"}.get(name, "level")
 
 
+def _counts(columns: IntArray, arms: int) -> list[int]:
+    found: list[int] = np.bincount(columns, minlength=arms)[:arms].tolist()
+    return found
+
+
 def details(bout: Bout, table: OutcomeTable) -> dict[str, Any]:
     """For the report: the table's means by task, and of one seed the rest.
 
@@ -75,10 +81,7 @@ def details(bout: Bout, table: OutcomeTable) -> dict[str, Any]:
             for task in tasks
         ],
         "shares": {
-            name: [
-                np.bincount(bout.answered(name)[test.tasks == task], minlength=count).tolist()
-                for task in tasks
-            ]
+            name: [_counts(bout.answered(name)[test.tasks == task], count) for task in tasks]
             for name in shown
             if name not in {"oracle", "zero"}
         },

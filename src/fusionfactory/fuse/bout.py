@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusionfactory.contest import Entry, baseline_entries, oracle_entry
-from fusionfactory.fuse.arena import with_columns
+from fusionfactory.fuse.arena import NO_ARM, with_columns
 from fusionfactory.fuse.levels import FUSED, QUERY, TASK_LEVEL
 from fusionfactory.metrics import curve, mean_or_nan, taken
 from fusionfactory.policy import choose
@@ -153,11 +153,16 @@ class Bout:
             self._constant(name, column)
 
     def answered(self, name: str) -> IntArray:
-        """(n,) columns of the arms whose answers a row's queries got, plans looked through."""
+        """(n,) columns of the arms whose answers a row's queries got, plans looked through.
+
+        What a judge wrote that is no arm of the table stands in a column behind the arms.
+        """
+        arms = len(self.contest.test.arms) - len(self.plans)
         columns = self.contest.entries[name].picks[self.policy.name].copy()
         for plan, answer in self.plans.items():
             through = columns == self.contest.test.arm_names.index(plan)
-            columns[through] = answer.arms[through]
+            given = answer.arms[through]
+            columns[through] = np.where(given == NO_ARM, arms, given)
         return columns
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fusionfactory.answers import group_answers, incomparable
 from fusionfactory.errors import MissingExtraError, SandboxError
-from fusionfactory.fuse.arena import Answered, fold_numbers
+from fusionfactory.fuse.arena import NO_ARM, Answered, fold_numbers
 from fusionfactory.fuse.levels import PLAN
 from fusionfactory.fuse.priced import curve, too_dear, under
 from fusionfactory.fuse.telling import plan_words
@@ -37,6 +37,8 @@ _NO_RESPONSES = (
     "that holds them"
 )
 _NO_ANSWERS = "no answer could be read from the responses: no query has a metric that says how"
+_LONGEST_NAME = 30
+"""Characters of a specification that still names a row."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,7 @@ class Planning:
         Raises:
             UnknownNameError: There is no plan of that name.
         """
-        for spec in specs:
-            make_plan(spec)
+        readers = [spec for spec in specs if make_plan(spec).reads_free_text]
         if not specs:
             return cls((), folds, reason="none was asked for")
         if table.responses is None:
@@ -96,9 +97,14 @@ class Planning:
         except (MissingExtraError, SandboxError) as error:
             return cls((), folds, reason=str(error))
         if (answers.groups < 0).all():
-            return cls((), folds, reason=_NO_ANSWERS)
-        odd = incomparable(table)
-        return cls(tuple(specs), folds, answers, notes=[_odd_words(odd, len(table))] if odd else [])
+            if not readers:
+                return cls((), folds, reason=_NO_ANSWERS)
+            left = [spec for spec in specs if spec not in readers]
+            notes = [f"{_listed(left)} left out: {_NO_ANSWERS}"] if left else []
+            return cls(tuple(readers), folds, answers, notes=notes)
+        odd = incomparable(table) if len(readers) < len(specs) else {}
+        notes = [_odd_words(odd, len(table), judged=bool(readers))] if odd else []
+        return cls(tuple(specs), folds, answers, notes=notes)
 
     def among(self, columns: Sequence[int]) -> Planning:
         """The same plans between some of the table's arms, with nothing told yet."""
@@ -137,7 +143,7 @@ class Planning:
             fit_s = time.perf_counter() - start
             inside = self._inside(spec, contest, encoder, trained, number, policies)
             points = curve(plan, contest.test, tested)
-            name = f"{PLAN}{spec}"
+            name = f"{PLAN}{self._called(spec)}"
             for policy in policies:
                 done = replay(under(plan, policy), contest.test, tested)
                 answered = _answered(plan, contest.test, done)
@@ -145,13 +151,22 @@ class Planning:
                 found[policy.name].append(mine)
                 if telling and too_dear(plan, policy, inside[policy.name].cost_usd):
                     self.notes.append(
-                        f"Plan {spec} spends more than {policy.name} allows, though it runs as "
-                        "cheaply as it can"
+                        f"Plan {name.removeprefix(PLAN)} spends more than {policy.name} allows, "
+                        "though it runs as cheaply as it can"
                     )
                 if telling and policy is policies[0]:
                     names = [arm.name for arm in plan.arms_]
-                    self.told.append({"name": name, "words": plan_words(names, done)})
+                    words = plan_words(names, done)
+                    if not name.endswith(spec):
+                        words.append(f"Made by {spec}.")
+                    self.told.append({"name": name, "words": words})
         return found
+
+    def _called(self, spec: str) -> str:
+        """What a row calls a plan: its specification, or the kind of the only one of its kind."""
+        kinds = [other.partition(":")[0] for other in self.specs]
+        kind = spec.partition(":")[0]
+        return kind if len(spec) > _LONGEST_NAME and kinds.count(kind) == 1 else spec
 
     def _fit(
         self,
@@ -190,15 +205,21 @@ class Planning:
         return {name: Answered.joined(some).rows(back) for name, some in parts.items()}
 
 
-def _odd_words(odd: Mapping[str, int], queries: int) -> str:
+def _listed(specs: Sequence[str]) -> str:
+    return f"{' and '.join(specs)} {'is' if len(specs) == 1 else 'are'}"
+
+
+def _odd_words(odd: Mapping[str, int], queries: int, *, judged: bool) -> str:
     named = ", ".join(f"{metric or 'none'} {number}" for metric, number in odd.items())
+    which = "plans without a judge" if judged else "plans"
     return (
         f"On {sum(odd.values())} of {queries} queries answers cannot be compared, for their metric "
-        f"does not say how ({named}): plans give the answer of the arm that they expect most of"
+        f"does not say how ({named}): {which} give the answer of the arm that they expect most of"
     )
 
 
 def _answered(plan: Plan, table: OutcomeTable, done: Replayed) -> Answered:
-    """In the table's columns."""
-    columns = np.array([table.arm_names.index(arm.name) for arm in plan.arms_])
+    """In the table's columns; a judge that the table lacks is in none of them."""
+    known = {name: column for column, name in enumerate(table.arm_names)}
+    columns = np.array([known.get(arm.name, NO_ARM) for arm in plan.arms_])
     return Answered(done.quality, done.cost_usd, columns[done.answered])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 
 from fusionfactory.answers import AnswerGroups, group_answers
-from fusionfactory.errors import TableError
+from fusionfactory.errors import ConfigError, TableError
 from fusionfactory.estimator import Estimator
 from fusionfactory.plans.competence import Competence
 from fusionfactory.plans.reader import Reader
@@ -52,6 +52,8 @@ class Plan(Estimator, ABC):
     """
 
     kind: ClassVar[str] = "plan"
+    reads_free_text: ClassVar[bool] = False
+    """Whether it tells answers apart whose metric does not say when they are the same."""
 
     arms_: tuple[Arm, ...]
     columns_: IntArray
@@ -77,17 +79,24 @@ class Plan(Estimator, ABC):
         """Learns from outcomes, forgetting any earlier fit.
 
         Args:
-            table: n queries by all arms that the plan may choose from.
+            table: n queries by all arms that the plan may choose from; those on which no arm is
+                scored teach nothing.
             policy: The trade-off to run by; quality first by default.
             answers: Which arms answered alike, where that is known already: `group_answers`.
 
         Raises:
+            ConfigError: There are fewer than two folds.
             TableError: There are too few scored queries, or the table holds no responses.
         """
-        answered = int(table.observed().any(axis=1).sum())
-        if answered < _FEWEST_QUERIES:
-            msg = f"a plan learns from at least {_FEWEST_QUERIES} scored queries, got {answered}"
+        if self.folds < 2:
+            msg = f"must be at least 2, got {self.folds}"
+            raise ConfigError(msg, field="folds")
+        scored = table.observed().any(axis=1)
+        if scored.sum() < _FEWEST_QUERIES:
+            msg = f"a plan learns from at least {_FEWEST_QUERIES} scored queries, got {scored.sum()}"
             raise TableError(msg, field="performance")
+        if not scored.all():
+            table, answers = table.rows(scored), answers and answers.rows(scored)
         answers = answers or group_answers(table)
         self.reset()
         self.fingerprint_ = table.fingerprint()

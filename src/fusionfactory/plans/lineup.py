@@ -60,6 +60,23 @@ class Lineup:
             return None
         return cls(row, question, shown, 1 if synthesis else turns, synthesis)
 
+    @classmethod
+    def across(
+        cls,
+        questions: Sequence[str],
+        responses: Sequence[Sequence[str | None]],
+        groups: Sequence[Sequence[int]],
+        *,
+        turns: int,
+        synthesis: bool,
+    ) -> list[Lineup]:
+        """The line-ups of n questions, of those where answers differ."""
+        found = (
+            cls.of(*given, turns=turns, synthesis=synthesis, row=row)
+            for row, given in enumerate(zip(questions, responses, groups, strict=True))
+        )
+        return [lineup for lineup in found if lineup is not None]
+
     def prompts(self) -> tuple[tuple[Message, ...], ...]:
         """The messages of every call."""
         make = synthesis_messages if self.synthesis else pick_messages
@@ -79,14 +96,19 @@ class Lineup:
         """
         if self.synthesis:
             return replies[0]
-        picked: set[int | None] = set()
-        for order, reply in zip(self._orders(), replies, strict=True):
-            place = None if reply is None else parse_pick(reply, len(order))
-            picked.add(None if place is None else order[place])
+        picked = set(self.picks(replies))
         if len(picked) != 1:
             return None
         (chosen,) = picked
         return None if chosen is None else self.shown[chosen]
+
+    def picks(self, replies: Sequence[str | None]) -> list[int | None]:
+        """Place in `shown` of what each reply picks; None where it is missing or unclear."""
+        found: list[int | None] = []
+        for order, reply in zip(self._orders(), replies, strict=True):
+            place = None if reply is None else parse_pick(reply, len(order))
+            found.append(None if place is None else order[place])
+        return found
 
     def _orders(self) -> list[list[int]]:
         return [arranged(self.question, len(self.shown), turn) for turn in range(self.turns)]

@@ -11,15 +11,10 @@ from fusionfactory.answers import AnswerGroups, group_answers
 from fusionfactory.errors import ConfigError, TableError
 from fusionfactory.metrics import mean_or_nan
 from fusionfactory.plans.base import Plan
-from fusionfactory.plans.candidates import (
-    Judged,
-    candidate_names,
-    read_judge,
-    texts,
-    with_free_text,
-)
+from fusionfactory.plans.candidates import candidate_names, texts, with_free_text
 from fusionfactory.plans.competence import Outlook
 from fusionfactory.plans.confidence import Confidence
+from fusionfactory.plans.judged import Judged, read_judge, surely_gains_below
 from fusionfactory.plans.lineup import Lineup
 from fusionfactory.plans.state import Advice, Said, State
 from fusionfactory.plans.verdicts import Verdict, read_verdicts
@@ -35,8 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["SelectPlan"]
 
 _FEWEST_VERDICTS = 20
-_SURELY = 2.0
-"""Standard errors by which asking the judge must gain on the training queries."""
+_COLLECT = "collect them with `fusionfactory pick`, and name their store as `log`"
 
 
 class SelectPlan(Plan):
@@ -55,7 +49,8 @@ class SelectPlan(Plan):
         seed: Of everything random in `fit`.
         judge: Name of the arm that picks; none of the candidates.
         log: The store that holds its verdicts, a path or a URL; for `fit` and `replay` only.
-        candidates: Names of the arms that answer; chosen on the training queries by default.
+        candidates: Names of the arms that answer, at least two; chosen on the training queries by
+            default. Others, or the same in another order, need other verdicts.
         most: How many are chosen at most.
         orders: In how many orders the answers are shown: 1 is cheaper, 2 takes out position bias.
         synthesis: Have the judge write a new answer from the candidates' instead of picking one.
@@ -66,6 +61,7 @@ class SelectPlan(Plan):
     """
 
     name = "select"
+    reads_free_text = True
 
     below_: float
     judge_usd_: float
@@ -98,12 +94,6 @@ class SelectPlan(Plan):
         """Whether `fit` has come to its end: it asks for the candidates before."""
         return "below_" in vars(self)
 
-    def check_judge(self, name: str) -> None:
-        """Raises ConfigError where the plan names another judge or none."""
-        if name != self.judge:
-            msg = f"the plan's judge is {self.judge!r}, not {name!r}: name the same one for both"
-            raise ConfigError(msg, field="select:judge")
-
     def fit(
         self,
         table: OutcomeTable,
@@ -131,7 +121,7 @@ class SelectPlan(Plan):
         folds: IntArray,
         policy: Policy | None,
     ) -> None:
-        names = self._names(table)
+        names = self.candidates_on(table)
         self._keep(table, np.array([table.arm_names.index(name) for name in names]))
         own, said = table.select_arms(names), said.columns(self.columns_)
         lineups = self._lineups(own, said.groups)
@@ -142,14 +132,14 @@ class SelectPlan(Plan):
         if len(rows) < _FEWEST_VERDICTS:
             msg = (
                 f"the judge {self.judge!r} has verdicts on {len(rows)} of the {len(lineups)} "
-                f"training queries whose candidates disagree, expected {_FEWEST_VERDICTS} or more: "
-                "collect them (`plans.verdicts.collect_verdicts`) and name their store as `log`"
+                f"training queries where {', '.join(names)} disagree, expected {_FEWEST_VERDICTS} "
+                f"or more: {_COLLECT}, and these arms as `candidates`"
             )
             raise TableError(msg, field="select:log")
         self.judge_usd_ = mean_or_nan(judged.table.cost_usd[rows, -1])
         whole = self._said(judged.groups, said.reading, judged.table)
         first = State.fresh(self._widened(outlook.columns(self.columns_)))
-        first = first.told(_candidates_of(first), whole)
+        first = first.told(_all_but_judge(first), whole)
         self._learn(first, whole, judged.table.quality, folds, rows)
 
     def _learn(
@@ -167,21 +157,18 @@ class SelectPlan(Plan):
         ballots = later.ballots()
         after = self._standing(later, ballots.leaders(share).ballot, ballots.votes)
         reached, each = np.nan_to_num(quality[rows]), np.arange(len(rows))
-        order = np.argsort(sure, kind="stable")
-        change = (reached[each, after] - reached[each, before])[order]
-        gain, noise = np.cumsum(change), np.sqrt(np.cumsum(change**2))
-        last = int(gain.argmax())
-        worth = gain[last] > _SURELY * noise[last]
-        self.below_ = float(np.nextafter(sure[order[last]], 2.0)) if worth else 0.0
+        self.below_ = surely_gains_below(sure, reached[each, after] - reached[each, before])
 
-    def _names(self, table: OutcomeTable) -> list[str]:
-        """Of the candidates, cheap ones first."""
-        if self._learned:
-            return [arm.name for arm in self.arms_[:-1]]
-        for field, number, known in (("orders", self.orders, (1, 2)), ("most", self.most, None)):
-            if number < 1 or (known and number not in known):
-                msg = f"expected {'1 or 2' if known else 'at least 1'}, got {number}"
-                raise ConfigError(msg, field=f"select:{field}")
+    def candidates_on(self, table: OutcomeTable) -> list[str]:
+        """Names of the candidates, chosen on these training queries where none are named.
+
+        Raises:
+            ConfigError: No judge is named, there are no two candidates, or a number is wrong.
+            TableError: The table lacks one.
+        """
+        if self.orders not in (1, 2):
+            msg = f"expected 1 or 2, got {self.orders}"
+            raise ConfigError(msg, field="select:orders")
         return candidate_names(table, self.judge, self.candidates, self.most)
 
     def _widened(self, outlook: Outlook) -> Outlook:
@@ -253,11 +240,10 @@ class SelectPlan(Plan):
         if judged.absent.any():
             msg = (
                 f"the plan asks the judge {self.judge!r} about {len(lineups)} queries, and its "
-                f"verdicts on {int(judged.absent.sum())} are not recorded: collect them "
-                "(`plans.verdicts.collect_verdicts`) and name their store as `log`"
+                f"verdicts on {int(judged.absent.sum())} are not recorded: {_COLLECT}"
             )
             raise TableError(msg, field="select:log")
-        return judged.table, _grouped(judged.table, judged.groups)
+        return judged.table, judged.answers
 
     # What is asked of the judge
 
@@ -282,19 +268,20 @@ class SelectPlan(Plan):
     def _wanted(self, own: OutcomeTable, groups: IntArray) -> list[Lineup]:
         silent = Judged.of(own, groups, self.judge or "", [], {})
         state = self.begin(own.texts)
-        said = self.hear(state, _grouped(silent.table, silent.groups))
-        asks = self.advise(state.told(_candidates_of(state), said)).call[:, -1]
+        said = self.hear(state, silent.answers)
+        asks = self.advise(state.told(_all_but_judge(state), said)).call[:, -1]
         return [lineup for lineup in self._lineups(own, groups) if asks[lineup.row]]
 
     def _lineups(self, own: OutcomeTable, groups: IntArray) -> list[Lineup]:
-        rows = zip(own.texts, texts(own), groups.tolist(), strict=True)
-        found = (self.lineup(*given) for given in rows)
-        return [replace(line, row=row) for row, line in enumerate(found) if line is not None]
+        return Lineup.across(
+            own.texts, texts(own), groups.tolist(), turns=self.orders, synthesis=self.synthesis
+        )
 
     def _candidates(
         self, table: OutcomeTable, answers: AnswerGroups | None
     ) -> tuple[OutcomeTable, IntArray]:
-        names = self._names(table)
+        learned = [arm.name for arm in self.arms_[:-1]] if self._learned else None
+        names = learned or self.candidates_on(table)
         own = table.select_arms(names)
         if answers is None:
             groups = group_answers(own).groups
@@ -306,12 +293,5 @@ class SelectPlan(Plan):
         return {} if self.log is None else read_verdicts(self.log, self.judge or "")
 
 
-def _candidates_of(state: State) -> BoolArray:
-    """(n, m) every arm but the judge."""
-    call = np.ones(state.asked.shape, bool)
-    call[:, -1] = False
-    return call
-
-
-def _grouped(table: OutcomeTable, groups: IntArray) -> AnswerGroups:
-    return AnswerGroups.of(groups, [text for row in texts(table) for text in row])
+def _all_but_judge(state: State) -> BoolArray:
+    return np.arange(state.asked.shape[1]) < np.full((len(state), 1), state.asked.shape[1] - 1)

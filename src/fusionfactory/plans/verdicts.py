@@ -12,23 +12,32 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from fusionfactory.errors import ConfigError
 from fusionfactory.judge.lineup import LINEUP_VERSION, pick_schema
 from fusionfactory.judge.structured import StructuredClient
 from fusionfactory.store import Store
 from fusionfactory.types import Arm, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from fusionfactory.answers import AnswerGroups
     from fusionfactory.calls import Progress, Summary
     from fusionfactory.clients import Message
     from fusionfactory.judge import Judge
+    from fusionfactory.plans.lineup import Lineup
     from fusionfactory.plans.select import SelectPlan
     from fusionfactory.table import OutcomeTable
 
-__all__ = ["Verdict", "collect_verdicts", "prompt_query", "read_verdicts"]
+__all__ = [
+    "Tally",
+    "Verdict",
+    "collect_verdicts",
+    "lineup_queries",
+    "prompt_query",
+    "read_verdicts",
+]
 
 _TASK = "judge-select"
 
@@ -44,6 +53,51 @@ class Verdict:
 
     reply: str | None
     cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How far a judge's verdicts go.
+
+    Attributes:
+        questions: Where candidates disagree.
+        answered: Those with a reply to every prompt.
+        decided: Of these, those where all replies pick the same answer: only they count.
+        unread: Of these, those where a reply picks none that could be read.
+        missing: Calls to make before all are answered.
+    """
+
+    questions: int
+    answered: int
+    decided: int
+    unread: int
+    missing: int
+
+    @classmethod
+    def of(cls, lineups: Sequence[Lineup], verdicts: Mapping[str, Verdict]) -> Tally:
+        """Counts them.
+
+        Args:
+            lineups: Of `SelectPlan.lineups`.
+            verdicts: Of `read_verdicts`.
+        """
+        answered = decided = unread = 0
+        missing = set()
+        for lineup in lineups:
+            found = {query.id: verdicts.get(query.id) for query in lineup_queries(lineup)}
+            replies = [None if v is None else v.reply for v in found.values()]
+            missing |= {id_ for id_, verdict in found.items() if verdict is None}
+            if None in replies:
+                continue
+            answered += 1
+            decided += lineup.heard(replies) is not None
+            unread += not lineup.synthesis and None in lineup.picks(replies)
+        return cls(len(lineups), answered, decided, unread, len(missing))
+
+
+def lineup_queries(lineup: Lineup) -> list[Query]:
+    """The prompts of a line-up as queries."""
+    return [prompt_query(prompt) for prompt in lineup.prompts()]
 
 
 def prompt_query(messages: tuple[Message, ...]) -> Query:
@@ -83,6 +137,8 @@ def collect_verdicts(
 ) -> Summary:
     """Asks the judge what the plan would ask it, and stores the replies.
 
+    The questions come mixed, so that a run that stops early has asked about some of every kind.
+
     Args:
         store: Gets them; what it holds is not asked again.
         plan: Before `fit`, all queries whose candidates disagree are asked about; afterwards those
@@ -90,7 +146,7 @@ def collect_verdicts(
         table: With the candidates' responses.
         judge: Who is asked; its name must be that of the plan's judge. Its client is closed.
         answers: The groups of the table's answers, where they are known already.
-        limit: Ask about so many queries at most.
+        limit: Have verdicts on so many queries at most; a higher one adds to the same.
         budget_usd: As in `collect`.
         retry_failed: Ask failed calls again.
         progress: Told after every write.
@@ -102,16 +158,19 @@ def collect_verdicts(
     """
     from fusionfactory.collect import ArmCall, collect
 
-    plan.check_judge(judge.name)
+    if judge.name != plan.judge:
+        msg = f"the plan's judge is {plan.judge!r}, not {judge.name!r}: name the same one for both"
+        raise ConfigError(msg, field="select:judge")
     arm = Arm.parse(judge.name)
     schemas: dict[int, Mapping[str, object]] = {}
     calls = {}
-    for lineup in plan.lineups(table, answers)[:limit]:
+    asker = replace(judge, structured=False) if plan.synthesis else judge
+    lineups = plan.lineups(table, answers)
+    for lineup in sorted(lineups, key=lambda line: lineup_queries(line)[0].id)[:limit]:
+        count = len(lineup.shown)
+        schema = schemas.setdefault(count, pick_schema(count))
         for messages in lineup.prompts():
             query = prompt_query(messages)
-            count = len(lineup.shown)
-            schema = schemas.setdefault(count, pick_schema(count))
-            asker = replace(judge, structured=False) if plan.synthesis else judge
             request = asker.request(messages, schema)
             calls[query.id] = ArmCall(query, arm, request, judge.endpoint, judge.price)
     plain = judge.structured is None and not plan.synthesis
