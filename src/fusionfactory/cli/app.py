@@ -22,6 +22,7 @@ _VERBS = {
     "collect": "Ask many models many questions, into a store.",
     "score": "Score the answers in a store.",
     "judge": "Let an LLM grade and compare the answers in a store.",
+    "pick": "Let a judge pick among the answers of arms, for plans.",
     "think": "Write and use thought templates from the best answers.",
     "distill": "Train a model on the best answers of all.",
     "evaluate": "Fit and compare routers on a table of outcomes.",
