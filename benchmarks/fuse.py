@@ -6,8 +6,8 @@ python benchmarks/fuse.py DATA_DIR [--seeds 5] [--first-seed 0] [--only plans] [
 DATA_DIR holds `zeroeval.parquet`, `mmlu_pro_dev.parquet` and `fusionbench9.parquet`. Queries are
 split 70/30, near-duplicates on one side; plans and routers see the train side only, without a task
 label. A plan's price of quality is chosen on train: the best it reaches for no more than the best
-single arm costs there, and the cheapest that keeps the best single arm's quality there, which is a
-mixture of two neighbouring prices, each for a share of the queries. Ends with PASS and FAIL lines;
+single arm costs there, and the cheapest that keeps the best single arm's quality there; both are
+mixtures of two neighbouring prices, each for a share of the queries. Ends with PASS and FAIL lines;
 a FAIL is a figure that is not reached, not an error.
 """
 
@@ -76,22 +76,28 @@ def complete_arms(table: OutcomeTable) -> OutcomeTable:
     return table.select_arms([name for name, share in shares.items() if share > 0.99])
 
 
-def price_steps(plan: Plan, contest: Contest) -> tuple[int, FloatArray]:
-    """Chosen on train: the step for the single arm's cost, (p,) shares of all for its quality."""
+def price_shares(plan: Plan, contest: Contest) -> tuple[FloatArray, FloatArray]:
+    """Chosen on train: (p,) shares of all prices for the single arm's cost, and for its quality."""
     train, single = contest.train, contest.best_single
     spend, gain = np.asarray(plan.spend_usd_), np.asarray(plan.gain_)  # type: ignore[attr-defined]
     within = np.nonzero(spend <= train.arm_cost_usd()[single])[0]
-    if not within.size:
-        within = np.array([spend.argmin()])
-    shares = np.zeros(len(spend))
-    wanted = float(train.arm_quality()[single])
-    enough = np.nonzero(gain >= wanted)[0]
+    enough = np.nonzero(gain >= train.arm_quality()[single])[0]
+    cheap = int(within[gain[within].argmax()]) if within.size else int(spend.argmin())
     dear = int(enough[spend[enough].argmin()]) if enough.size else int(gain.argmax())
-    cheap = min(dear + 1, len(spend) - 1)
-    rise = float(gain[dear] - gain[cheap])
-    shares[dear] = float(np.clip((wanted - gain[cheap]) / rise, 0.0, 1.0)) if rise > 0 else 1.0
-    shares[cheap] += 1.0 - shares[dear]
-    return int(within[gain[within].argmax()]), shares
+    return (
+        _mixed(spend, max(cheap - 1, 0), cheap, float(train.arm_cost_usd()[single])),
+        _mixed(gain, dear, min(dear + 1, len(gain) - 1), float(train.arm_quality()[single])),
+    )
+
+
+def _mixed(values: FloatArray, high: int, low: int, wanted: float) -> FloatArray:
+    """(p,) shares of two prices whose mean value is the one that is wanted, as near as can be."""
+    rise = float(values[high] - values[low])
+    share = float(np.clip((wanted - values[low]) / rise, 0.0, 1.0)) if rise > 0 else 1.0
+    shares = np.zeros(len(values))
+    shares[high] = share
+    shares[low] += 1.0 - share
+    return shares
 
 
 def run_plan(
@@ -106,24 +112,26 @@ def run_plan(
     start = time.perf_counter()
     plan = make_plan(spec, seed=seed).fit(contest.train.rows(used), answers=trained.rows(used))
     fit_s = time.perf_counter() - start
-    by_cost, by_quality = price_steps(plan, contest)
+    by_cost, by_quality = price_shares(plan, contest)
     recorded = Recorded.of(plan, test, tested)
     runs = [recorded.run(plan.at(step)) for step in range(len(plan.price_))]  # type: ignore[attr-defined]
-    same_cost = runs[by_cost]
     points = np.array([(mean_cost(run.cost_usd), np.nanmean(run.quality)) for run in runs])
+    same_cost_usd, same_cost = by_cost @ points
     same_quality_usd, same_quality = by_quality @ points
+    most = runs[int(by_cost.argmax())]
+    quality = by_cost @ np.stack([run.quality for run in runs])
     return Split(
         seed,
         fit_s,
         float(np.nanmean(test.quality[:, single])),
         float(np.nanmean(test.cost_usd[:, single])),
-        float(np.nanmean(same_cost.quality)),
-        mean_cost(same_cost.cost_usd),
+        float(same_cost),
+        float(same_cost_usd),
         float(same_quality),
         float(same_quality_usd),
-        expected_calibration_error(same_cost.confidence, same_cost.quality),
+        expected_calibration_error(most.confidence, most.quality),
         promise(runs, seed),
-        same_cost.quality - test.quality[:, single],
+        quality - test.quality[:, single],
         contest.test_rows,
         points,
         np.stack([test.arm_cost_usd(), test.arm_quality()], axis=1),
