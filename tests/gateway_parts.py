@@ -305,7 +305,8 @@ def served_gateway(
 def _made(config: Config, state: Path, store: Store, *, routing: bool) -> tuple[Gateway, Told]:
     settings, fleet, told = config.serve, Fleet(config), Told()
     upstreams = Upstreams(fleet, settings.upstream)
-    own = Routing(fleet, settings.routing) if routing else None
+    plans = Plans.load(config, fleet)
+    own = Routing(fleet, settings.routing, plans=plans.arms) if routing else None
     journal = KeptJournal(state / "journal", 0, settings.log)
     journal.records = []
     gateway = Gateway(
@@ -321,7 +322,7 @@ def _made(config: Config, state: Path, store: Store, *, routing: bool) -> tuple[
         metrics=_Counted(),
         traffic=Traffic(store),
         versions=Versions(state),
-        plans=Plans.load(config, fleet),
+        plans=plans,
     )
     return gateway, told
 

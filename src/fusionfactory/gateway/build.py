@@ -80,6 +80,7 @@ def build(config: Config, worker: int, before: Built | None = None) -> Built:
         worker=worker,
         workers=settings.workers,
         healthy=upstreams.healthy,
+        plans=plans.arms,
     )
     versions = Versions(settings.state)
     changes(versions, decider).apply(decider)

@@ -99,6 +99,19 @@ class Plans:
     def __iter__(self) -> Iterator[ServedPlan]:
         return iter(self._served.values())
 
+    def __getitem__(self, name: str) -> ServedPlan:
+        return self._served[name]
+
+    @property
+    def arms(self) -> dict[str, tuple[str, ...]]:
+        """Name of a plan to its arms."""
+        return {name: served.arms for name, served in self._served.items()}
+
+    def barred(self, request: Request) -> dict[str, str]:
+        """Plan to the reason why a router may not choose it for a request."""
+        obstacle = _obstacle(request) if self._served else None
+        return dict.fromkeys(self._served, obstacle) if obstacle else {}
+
     def kept(self, settings: PlanSettings, fleet: Fleet) -> ServedPlan | None:
         """The plan of that name, if it is the one that lies there now."""
         found = self._served.get(settings.name)

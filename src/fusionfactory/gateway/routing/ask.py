@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fusionfactory.gateway.log.record import Why
     from fusionfactory.policy import Policy
 
@@ -28,6 +30,7 @@ class Ask:
         metric: By which a plan is to compare answers; None for that of a task.
         task: The training task that a plan is to take the question to be of; None where it finds
             out by itself.
+        barred: Plan to the reason why it may not be chosen for it.
     """
 
     text: str
@@ -40,6 +43,7 @@ class Ask:
     allowed: frozenset[str] | None = None
     metric: str | None = None
     task: str | None = None
+    barred: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ class Routed:
     """Who is to answer, and why.
 
     Attributes:
-        arms: Names of arms, in the order in which they are tried; the first one is chosen.
+        arms: Names of arms, in the order in which they are tried; the first one is chosen, and is
+            the plan where that answers.
         why: Why the first one is.
         policy: Name of the trade-off; None where the client named the arm.
         router: Version of the router; None where none decided.

@@ -23,7 +23,7 @@ class Choice:
     """What was chosen.
 
     Attributes:
-        arms: The chosen one, then the others, the most useful first.
+        arms: The chosen one, then the others, the most useful first; plans among them.
         why: Why it is.
         propensities: Arm to its probability, of those that could have been chosen.
         ruled_out: Arms that the policy's ceiling leaves out.
@@ -38,6 +38,9 @@ class Choice:
 @dataclass(frozen=True, slots=True)
 class Chooser:
     """Chooses among the arms that can answer a request.
+
+    A plan is chosen where it is best, and never to learn: whether it can begin is known only when
+    it does, and the probabilities of the others would not be.
 
     Attributes:
         exploration: Draws arms.
@@ -76,7 +79,7 @@ class Chooser:
         if own in names and self._stays(trade, row, utility, names.index(own), top):
             chosen, why, chances = names.index(own), "session", {own: 1.0}
         else:
-            candidates = self._candidates(served, utility, cost, top)
+            candidates = self._candidates(served, names, utility, cost, top)
             shares = self._shares(served, trade, row, columns, utility, candidates, top)
             chosen = self.exploration.draw(candidates, shares)
             self.exploration.spend(cost[chosen] - cost[top])
@@ -96,11 +99,20 @@ class Chooser:
         return utility[top] - utility[own] <= self.switch_cost * trade.gain(row)
 
     def _candidates(
-        self, served: Served, utility: Sequence[float], cost: Sequence[float], top: int
+        self,
+        served: Served,
+        names: Sequence[str],
+        utility: Sequence[float],
+        cost: Sequence[float],
+        top: int,
     ) -> list[int]:
+        if names[top] in served.plans:
+            return [top]
         if served.at_random:
-            return [i for i, value in enumerate(utility) if value > -math.inf or i == top]
-        return self.exploration.candidates(utility, cost, top)
+            found = [i for i, value in enumerate(utility) if value > -math.inf or i == top]
+        else:
+            found = self.exploration.candidates(utility, cost, top)
+        return [i for i in found if names[i] not in served.plans] if served.plans else found
 
     def _shares(
         self,

@@ -23,7 +23,7 @@ from fusionfactory.serve_settings import ExplorationSettings
 from fusionfactory.thoughts.prompt import TOKEN_BUDGET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from fusionfactory.gateway.fleet import Fleet, Target
@@ -54,6 +54,7 @@ class Routing:
         worker: Number of this worker, from 0.
         workers: How many there are.
         healthy: Whether an arm's endpoint answers at present; asked for every arm of a request.
+        plans: Name of a plan that a router may choose to its arms.
         notes_tokens: What the notes of a strategy with a bank may take.
         seed: Of exploration.
 
@@ -72,6 +73,7 @@ class Routing:
         worker: int = 0,
         workers: int = 1,
         healthy: Callable[[Target], bool] | None = None,
+        plans: Mapping[str, Sequence[str]] | None = None,
         notes_tokens: int = TOKEN_BUDGET,
         seed: int | None = None,
     ) -> None:
@@ -82,6 +84,7 @@ class Routing:
         exploration = exploration or ExplorationSettings()
         self.policies = Policies(settings)
         self._fleet, self._settings, self._healthy = fleet, settings, healthy
+        self._plans = plans or {}
         self._capabilities = Capabilities(fleet, notes_tokens)
         self._names = self._capabilities.names
         self._order = default_order(fleet, self._names, settings.default_arm)
@@ -129,7 +132,7 @@ class Routing:
         if version is None or router is None:
             return None
         patience_s = self._settings.decide_within_s
-        made = Served(version, router, self._names, patience_s=patience_s)
+        made = Served(version, router, self._names, plans=self._plans.keys(), patience_s=patience_s)
         if not made.names:
             known = ", ".join(arm.name for arm in router.arms_)
             msg = f"the router {version} knows {known}, none of which the settings have"
@@ -214,26 +217,43 @@ class Routing:
                 resting = frozenset()
             if resting:
                 excluded |= dict.fromkeys(resting, _RESTING)
+        if self._plans:
+            excluded |= self._barred(ask, excluded)
         own = None if ask.session is None else self._sessions.get(ask.session)
         if own in excluded:
             own = None
         return Case(ask, policy, Question.of(ask.text), excluded, resting, own)
+
+    def _barred(self, ask: Ask, excluded: Mapping[str, str]) -> dict[str, str]:
+        """Plan to the reason why it cannot be chosen, of those that a router knows."""
+        known = self._shadows.plans | (self._served.plans if self._served else frozenset())
+        found: dict[str, str] = {}
+        for name in known:
+            arm = next((arm for arm in self._plans[name] if arm in excluded), None)
+            if name in ask.barred:
+                found[name] = ask.barred[name]
+            elif arm is not None:
+                found[name] = f"of its arm {arm}: {excluded[arm]}"
+        return found
 
     def _routed(self, case: Case, served: Served, row: Row, shadow: dict[str, str]) -> Routed:
         columns = case.columns(served)
         choice = self._chooser.choose(served, row, case.policy, columns, case.own)
         excluded = case.excluded | dict.fromkeys(choice.ruled_out, _TOO_DEAR)
         strangers: Sequence[str] = ()
-        if len(served.names) < len(self._order):
+        if len(served.names) - len(served.plans) < len(self._order):
             strangers = [n for n in self._order if n not in served.names and n not in excluded]
             if case.policy.max_cost_usd is not None:
                 excluded |= dict.fromkeys(strangers, _TOO_DEAR)
                 strangers = ()
-        chosen = choice.arms[0]
-        if case.ask.session is not None:
+        chosen, *others = choice.arms
+        is_plan = chosen in served.plans
+        if case.ask.session is not None and not is_plan:
             self._sessions.put(case.ask.session, chosen)
+        if served.plans:
+            others = [name for name in others if name not in served.plans]
         return Routed(
-            arms=(*choice.arms, *strangers, *self._last(case)),
+            arms=(chosen, *others, *strangers, *self._last(case)),
             why=choice.why,
             policy=case.policy.name,
             router=served.version,
@@ -242,6 +262,7 @@ class Routing:
             estimates=row.told,
             excluded=excluded,
             shadow=shadow,
+            plan=chosen if is_plan else None,
         )
 
     def _default(self, case: Case, row: Row | None, reason: str, shadow: dict[str, str]) -> Routed:

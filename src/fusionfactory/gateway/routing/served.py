@@ -29,18 +29,31 @@ class Served:
 
     Args:
         version: Its name in the log.
-        router: Fitted. Its arms that the fleet lacks are passed over.
+        router: Fitted. Its arms that are neither of the fleet nor plans are passed over.
         fleet: Names of the arms that may be routed to.
+        plans: Names of the plans that may be.
         patience_s: See `Batcher`.
+
+    Attributes:
+        names: Of the arms and plans that it knows, in order.
+        plans: Those of them that are plans.
     """
 
     def __init__(
-        self, version: str, router: Router, fleet: Collection[str], *, patience_s: float = 1.0
+        self,
+        version: str,
+        router: Router,
+        fleet: Collection[str],
+        *,
+        plans: Collection[str] = (),
+        patience_s: float = 1.0,
     ) -> None:
         router.check_fitted()
         self.version, self._router = version, router
-        known = sorted((arm.name, i) for i, arm in enumerate(router.arms_) if arm.name in fleet)
+        there = {*fleet, *plans}
+        known = sorted((arm.name, i) for i, arm in enumerate(router.arms_) if arm.name in there)
         self.names = tuple(name for name, _ in known)
+        self.plans = frozenset(self.names).intersection(plans)
         self._columns = tuple(column for _, column in known)
         self.every = tuple(range(len(known)))
         self.estimation = Estimation(router, self._columns, patience_s=patience_s)

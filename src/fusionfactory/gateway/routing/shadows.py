@@ -39,6 +39,11 @@ class Shadows:
         """Those that are there."""
         return tuple(self._served)
 
+    @property
+    def plans(self) -> frozenset[str]:
+        """Names of the plans that they may choose."""
+        return frozenset().union(*(served.plans for served in self._served.values()))
+
     def choose(self, case: Case) -> dict[str, str]:
         """Version to the arm that it would choose; of those that must estimate first, later.
 

@@ -184,6 +184,7 @@ class _Answering:
             raise refusal.final() from None
         name = str(record.arm)
         self._exchange.note("arm", name)
+        self._estimated(name)
         self._exchange.note("cost-usd", record.cost_usd)
         for told, value in run.notes():
             self._exchange.note(told, value)
