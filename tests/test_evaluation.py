@@ -12,11 +12,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fusionfactory.contest import Contest
+from fusionfactory.contest import Contest, baseline_entries
 from fusionfactory.errors import PolicyError, TableError, UnknownNameError
 from fusionfactory.evaluation import Evaluation, clean, evaluate
 from fusionfactory.holdout import measure, unseen
-from fusionfactory.leaderboard import BASELINE_ROWS
+from fusionfactory.intervals import Bootstrap
+from fusionfactory.leaderboard import BASELINE_ROWS, leaderboard
 from fusionfactory.policy import SCENARIOS, Policy
 from fusionfactory.routers import make_router
 from fusionfactory.table import OutcomeTable
@@ -302,6 +303,18 @@ def test_a_budget_is_kept_to(table: OutcomeTable) -> None:
     board = rows(quick(table, "ridge", scenarios=["budget:0.02"]), "budget:0.02")
     assert board["ridge"]["cost_usd"] <= 0.02 / 1000 * 1.1
     assert board["ridge"]["quality"] > board["cheapest"]["quality"]
+
+
+def test_who_breaks_a_budget_comes_last(table: OutcomeTable) -> None:
+    policy, contest = Policy.parse("budget:0.02"), Contest.of(table, 0, 0.3)
+    contest.entries.update(baseline_entries(contest, [policy]))
+    for name, like in (("lavish", "best_single"), ("frugal", "cheapest")):
+        contest.entries[name] = replace(contest.entries[like], name=name)
+    board = leaderboard([contest], policy, Bootstrap(table.groups(), 50))
+    frugal, lavish = board[:2]
+    assert (frugal["router"], lavish["router"]) == ("frugal", "lavish")
+    assert lavish["reward"] > frugal["reward"]
+    assert lavish["cost_usd"] > 0.02 / 1000 * 1.1
 
 
 def test_a_price_counts_cost_in_the_reward(table: OutcomeTable) -> None:

@@ -264,6 +264,14 @@ def test_without_a_control_the_page_stands() -> None:
     assert "How the students were made" not in render_html(content)
 
 
+def test_a_domain_without_a_name_is_no_task(content: dict[str, Any]) -> None:
+    content["tasks"][0]["name"] = content["domains"][0]["name"] = ""
+    for render in (render_html, render_markdown):
+        text = render(content)
+        assert "(no task)" in text
+        assert "(no domain)" in text
+
+
 def test_names_from_data_are_escaped(content: dict[str, Any]) -> None:
     content["rows"][2]["label"] = content["statements"][0]["words"] = ATTACK
     content["tasks"][0]["name"] = content["domains"][0]["name"] = content["before"] = ATTACK

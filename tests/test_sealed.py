@@ -81,6 +81,13 @@ def test_a_manifest_that_cannot_be_trusted(
         FILES.read(tmp_path, network=False)
 
 
+def test_what_lies_there_instead_is_named(tmp_path: Path) -> None:
+    write(tmp_path)
+    other = SealedState("other", 1, RouterFileError)
+    with pytest.raises(RouterFileError, match=r"no saved other here, but a saved thing$"):
+        other.read(tmp_path, network=False)
+
+
 def test_arrays_that_are_no_safetensors(tmp_path: Path) -> None:
     write(tmp_path)
     body = b"no safetensors"

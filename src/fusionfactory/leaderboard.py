@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["BASELINE_ROWS", "leaderboard", "leaderboard_row"]
 
 BASELINE_ROWS = ("best_single", "task_best", "random", "cheapest", "dearest", "zero", "oracle")
+_BUDGET_SLACK = 0.1
+"""Share of a budget, which is met on the training queries, that test queries may cost beyond it."""
 
 
 def leaderboard(
     contests: Sequence[Contest], policy: Policy, bootstrap: Bootstrap
 ) -> list[dict[str, Any]]:
     """One row per router and baseline under a policy, routers by falling reward, then baselines.
+
+    Routers that spent clearly more than a budget stand behind those that kept to it.
 
     A row holds means over seeds; `gain` is quality minus the best single arm's on the queries where
     both are known, `ci95` its paired interval; `gain_reward`, `ci95_reward` the same of reward;
@@ -35,9 +39,19 @@ def leaderboard(
     specs = [s for s, entry in contests[0].entries.items() if policy.name in entry.picks]
     rows = [leaderboard_row(spec, contests, policy, bootstrap) for spec in specs]
     routers = [row for row in rows if row["router"] not in BASELINE_ROWS]
-    routers.sort(key=lambda row: -np.nan_to_num(row["reward"], nan=-np.inf))
+    routers.sort(
+        key=lambda row: (
+            over_budget(row["cost_usd"], policy),
+            -np.nan_to_num(row["reward"], nan=-np.inf),
+        )
+    )
     named = {row["router"]: row for row in rows}
     return routers + [named[name] for name in BASELINE_ROWS]
+
+
+def over_budget(cost_usd: float, policy: Policy) -> bool:
+    """Whether a mean cost in USD breaks a budget by more than other queries may explain."""
+    return policy.budget_usd is not None and cost_usd > policy.budget_usd * (1 + _BUDGET_SLACK)
 
 
 def leaderboard_row(

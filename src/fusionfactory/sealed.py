@@ -138,7 +138,7 @@ class SealedState:
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            msg = f"no saved {self.what} here"
+            msg = f"no saved {self.what} here{_instead(path.parent)}"
             raise self.error(msg, file=path) from None
         except (OSError, ValueError) as error:
             msg = f"cannot be read: {error}"
@@ -182,3 +182,9 @@ def digest(manifest: Mapping[str, Any]) -> str:
 def _sum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _instead(directory: Path) -> str:
+    """What else is saved in a directory, in words; empty where nothing is."""
+    kinds = sorted(path.stem for path in directory.glob("*.safetensors"))
+    return f", but a saved {kinds[0]}" if kinds else ""

@@ -58,7 +58,8 @@ COLUMNS = (
            figures.usd),
     Column("reward", "Reward", _RESULT,
            "What the scenario rewards: weighted quality minus weighted cost, both scaled per task "
-           "by ranges seen in training; routers are ranked by it.", figures.decimal),
+           "by ranges seen in training; routers are ranked by it. Under a budget, those that spent "
+           "over a tenth more than it come last.", figures.decimal),
     Column("gap_closed", "Gap closed", _RESULT,
            "(reward − best single arm's) / (oracle's − best single arm's): 0 % is the best single "
            "arm, 100 % the oracle.", figures.percent),

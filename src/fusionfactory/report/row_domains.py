@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fusionfactory.report.figures import count, decimal, points
-from fusionfactory.report.heatmap import task_name
 from fusionfactory.report.markup import Markup, join, tag
 from fusionfactory.report.radar import LEAST_AXES, radar
 from fusionfactory.report.row_tables import numbers_table
@@ -34,7 +33,7 @@ def domains_part(rows: Rows, shown: Sequence[RowFacts], caption: str, look: Look
         caption: Of the radar.
         look: What the rows are held against, and their colours.
     """
-    names = [task_name(domain.name) for domain in rows.domains]
+    names = [domain.title for domain in rows.domains]
     parts: list[Markup] = []
     if len(names) >= LEAST_AXES:
         parts.append(tag("figure", tag("p", caption), radar(names, _lines(shown)), class_="around"))
@@ -80,9 +79,7 @@ def _panel(rows: Rows, place: int, domain: DomainFacts, look: Look) -> Markup:
     tasks = f"{count(domain.tasks)} task{'' if domain.tasks == 1 else 's'}"
     return tag(
         "section",
-        tag(
-            "h4", task_name(domain.name), tag("small", f" {tasks}, {count(domain.queries)} queries")
-        ),
+        tag("h4", domain.title, tag("small", f" {tasks}, {count(domain.queries)} queries")),
         tag("div", *lines, *_axis(), class_="levels"),
         class_="panel",
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fusionfactory.report.figures import count, decimal
-from fusionfactory.report.heatmap import task_name
 from fusionfactory.report.marked import Raw, escaped, table
 from fusionfactory.report.row_words import gain_words
 
@@ -60,7 +59,7 @@ def marked_numbers(
         figures: Per row, those of the columns.
         base: Name of the row that all are held against.
     """
-    heads = ["Row", *(f"{task_name(part.name)} ({count(part.queries)})" for part in columns)]
+    heads = ["Row", *(f"{part.title} ({count(part.queries)})" for part in columns)]
     lines = []
     for row, parts in zip(rows, figures, strict=True):
         cells = [

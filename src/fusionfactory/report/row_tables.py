@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fusionfactory.report.figures import MISSING, count, decimal
-from fusionfactory.report.heatmap import task_name
 from fusionfactory.report.markup import Markup, join, tag
 from fusionfactory.report.row_words import gain_words
 from fusionfactory.report.whiskers import whisker, whisker_scale
@@ -58,9 +57,7 @@ def numbers_table(
         "tr",
         tag("th", "Row", scope="col"),
         *(
-            tag(
-                "th", task_name(column.name), tag("small", f" {count(column.queries)}"), scope="col"
-            )
+            tag("th", column.title, tag("small", f" {count(column.queries)}"), scope="col")
             for column in columns
         ),
     )

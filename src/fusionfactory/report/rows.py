@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field, model_validator
 
+from fusionfactory.report.heatmap import task_name
 from fusionfactory.report.parts import STRICT, Count, Number, Point
 
 __all__ = ["DomainFacts", "Figures", "GainFacts", "RowFacts", "Rows", "Statement",
@@ -77,6 +78,11 @@ class TaskFacts(_Part):
     queries: Count = None
     asked: Count = None
 
+    @property
+    def title(self) -> str:
+        """Its name, which the table may not give."""
+        return task_name(self.name)
+
 
 class DomainFacts(_Part):
     """A domain: its tasks, and their queries that all arms answered."""
@@ -84,6 +90,11 @@ class DomainFacts(_Part):
     name: str
     tasks: Count = None
     queries: Count = None
+
+    @property
+    def title(self) -> str:
+        """Its name, which the table may not give."""
+        return self.name or "(no domain)"
 
 
 class Statement(_Part):
