@@ -56,6 +56,7 @@ def make_table(outcomes: int) -> OutcomeTable:
         }
     )
     cells: dict[str, Any] = {name: rng.random((n, ARMS)) for name in CELLS}
+    cells["logprob"] = -cells["logprob"]
     cells["input_tokens"] = np.floor(cells["input_tokens"] * 1000)
     cells["output_tokens"] = np.floor(cells["output_tokens"] * 1000)
     texts = np.array([RESPONSE.format(i) for i in range(n * ARMS)], dtype=object)

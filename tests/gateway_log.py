@@ -43,6 +43,7 @@ def a_record(**changes: Any) -> Record:  # noqa: ANN401  any field's
         "status": 200,
         "response": "Paris.",
         "finish_reason": "stop",
+        "logprob": -0.25,
         "input_tokens": 12,
         "output_tokens": 3,
         "cost_usd": 0.0002,

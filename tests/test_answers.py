@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -162,14 +163,25 @@ def test_one_number_between_two_others_joins_them() -> None:
 
 def test_rows_and_columns_are_taken_of_groups() -> None:
     texts = ["", "a", "to", "yes", "four", "a to b", "six to", "a seven"]
-    groups = AnswerGroups.of(np.array([[0, 1, -1, 1], [0, 0, 1, 2]]), texts)
+    sure = -np.arange(8.0).reshape(2, 4)
+    groups = AnswerGroups.of(np.array([[0, 1, -1, 1], [0, 0, 1, 2]]), texts, sure)
     picked = groups.columns([3, 2, 0])
     assert picked.groups.tolist() == [[0, -1, 1], [0, 1, 2]]
     assert picked.lengths.tolist() == [[3, 2, 0], [7, 6, 4]]
+    assert picked.logprobs.tolist() == [[-3, -2, 0], [-7, -6, -4]]
     last = groups.rows(np.array([False, True]))
     assert last.groups.tolist() == [[0, 0, 1, 2]]
+    assert last.logprobs.tolist() == [[-4, -5, -6, -7]]
     own = hashed_words(["six to", "a to b"]).toarray()
     assert np.array_equal(last.columns([2, 1]).words.toarray(), own)
+
+
+def test_groups_know_how_sure_the_arms_were() -> None:
+    query = Query("q:1", "How many?", target="7", metric="number")
+    table = outcome_table([query], list("yz"), [[1.0] * 2], responses=[["#### 7", "#### 8"]])
+    assert np.isnan(group_answers(table).logprobs).all()
+    told = replace(table, logprob=np.array([[-0.5, np.nan]]))
+    assert group_answers(told).logprobs[0].tolist() == pytest.approx([-0.5, np.nan], nan_ok=True)
 
 
 def test_a_table_without_responses_is_refused() -> None:

@@ -187,6 +187,23 @@ def test_content_in_parts() -> None:
     assert ask(Endpoint([says(body=completion(parts))])).text == "one two"
 
 
+@pytest.mark.parametrize(
+    ("told", "mean"),
+    [
+        ({"content": [{"token": "a", "logprob": -0.5}, {"token": "b", "logprob": -1}]}, -0.75),
+        ({"content": None, "refusal": [{"token": "a", "logprob": -2.0}]}, -2.0),
+        ({"content": [{"logprob": -1.0}, {"logprob": -3.4e38}, {"logprob": None}, {}, 3]}, -1.0),
+        ({"content": [{"logprob": 1e-9}]}, 0.0),
+        ({"content": []}, None),
+        ({"tokens": ["a"], "token_logprobs": [-1.0]}, None),
+        ("none", None),
+        (None, None),
+    ],
+)
+def test_how_sure_the_model_was_of_its_tokens(told: object, mean: float | None) -> None:
+    assert ask(Endpoint([says(body=completion(logprobs=told))])).logprob == mean
+
+
 def test_a_refusal_of_the_model_is_its_answer() -> None:
     body = completion(message={"content": None, "refusal": "I cannot help with that."})
     assert ask(Endpoint([says(body=body)])).text == "I cannot help with that."

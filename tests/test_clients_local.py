@@ -46,6 +46,15 @@ def test_it_answers_with_counts_and_the_same_twice(gguf: Path) -> None:
     assert 0 < (one.output_tokens or 0) <= 12
     assert one.finish_reason in {"stop", "length"}
     assert (one.latency_s or 0.0) > 0.0
+    assert one.logprob is None
+
+
+def test_it_tells_how_sure_it_is_where_it_is_asked(gguf: Path) -> None:
+    question = request("What is the capital of France? Answer in one word.", logprobs=True)
+    (reply,) = ask(LocalClient(gguf, context_tokens=512, threads=1), question)
+    assert isinstance(reply, ChatReply)
+    assert reply.logprob is not None
+    assert -3.0 < reply.logprob < 0.0
 
 
 def test_a_prompt_that_is_too_long_is_a_failed_call(gguf: Path) -> None:

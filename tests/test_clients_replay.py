@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from fusionfactory.clients import ChatReply, ChatRequest, ReplayClient
@@ -86,6 +88,16 @@ def test_a_table_is_played_back(log: Store) -> None:
     assert replay(client, "a|think", "What is 7 * 8?").output_tokens == 9
     with pytest.raises(CallError, match="the log has no answer"):
         replay(client, "a", "Who?")
+    log.close()
+
+
+def test_how_sure_an_arm_was_is_played_back(log: Store) -> None:
+    table = log.table()
+    sure = replace(table, logprob=np.full(table.quality.shape, -0.25))
+    assert replay(ReplayClient(table), "a", "What is 7 * 8?").logprob is None
+    assert replay(ReplayClient(sure), "a", "What is 7 * 8?").logprob == -0.25
+    log.upsert([Outcome(next(log.queries()).id, "a", response="56", logprob=-0.5)])
+    assert replay(ReplayClient(log), "a", "What is 7 * 8?").logprob == -0.5
     log.close()
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import polars as pl
 import pytest
 
 from fusionfactory.cli import main
 from fusionfactory.store import Store
+from fusionfactory.table import OutcomeTable
 from fusionfactory.thoughts.template import TEMPLATES, Source, ThoughtTemplate, write_templates
 from fusionfactory.types import Arm, Outcome, Query
+from stub_upstream import stub_upstream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +67,26 @@ def test_a_dry_run_counts_what_is_left(folder: Path, capsys: pytest.CaptureFixtu
     imported = ("--store", "log.db", "--from-store")
     assert planned(capsys, *imported) == {"questions": 2, "arms": 2, "calls": 4, "held": 2}
     assert planned(capsys, *imported, "--retry-failed")["held"] == 1
+
+
+def test_log_probabilities_are_stored_where_the_settings_ask_for_them(folder: Path) -> None:
+    with stub_upstream() as stub:
+        settings = SETTINGS.replace("http://127.0.0.1:9/v1", stub.url)
+        sure = 'name = "sure"\nendpoint = "lab"\nlogprobs = true\n\n[[tasks]]'
+        (folder / "fusionfactory.toml").write_text(
+            settings.replace("[[tasks]]", f"[[models]]\n{sure}")
+        )
+        main(["collect", "--strategy", "direct"])
+    with Store("runs.db") as store:
+        table = store.table()
+    assert table.arm_names == ("m", "sure")
+    assert np.isnan(table.logprob[:, 0]).all()
+    assert (table.logprob[:, 1] == -0.5).all()
+    table.write("sure.parquet")
+    np.testing.assert_array_equal(OutcomeTable.read("sure.parquet").logprob, table.logprob)
+    table.select_arms(["m"]).write("plain.parquet")
+    assert "logprob" in pl.read_parquet_schema("sure.parquet")
+    assert "logprob" not in pl.read_parquet_schema("plain.parquet")
 
 
 def test_the_questions_of_a_store_without_any(capsys: pytest.CaptureFixture[str]) -> None:

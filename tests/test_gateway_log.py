@@ -148,6 +148,7 @@ def test_requests_become_queries_and_outcomes(store: Store, tmp_path: Path) -> N
     )
     assert (small.error, small.cost_usd, small.propensity) == (None, 0.25, None)
     assert (small.response, small.input_tokens, small.finish_reason) == ("Paris.", 12, "stop")
+    assert small.logprob == -0.25
     assert (small.latency_s, small.created and small.created.timestamp()) == (0.4, 0.0)
     assert found[broken.id, "small"].error == "the stream broke"
     assert {query.task for query in store.queries()} == {None}

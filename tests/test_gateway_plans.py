@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -239,6 +240,28 @@ def test_every_call_is_an_outcome_once_and_the_plan_is_an_arm(
     own = [outcome.cost_usd for name, outcome in outcomes.items() if name != "careful"]
     assert whole.cost_usd == pytest.approx(sum(cost or 0.0 for cost in own))
     assert served.gateway.traffic.summary(0.0)["arms"]["careful"]["requests"] == 1  # type: ignore[attr-defined]
+
+
+def test_a_plan_hears_how_sure_its_arms_are(stub: StubUpstream, tmp_path: Path) -> None:
+    train, test = answered_table(240, seed=1), answered_table(4, seed=2)
+    sure = np.random.default_rng(3).random(train.quality.shape) < 0.3 + 0.4 * train.quality
+    plan = CascadePlan(stages=STAGES).fit(replace(train, logprob=np.where(sure, -0.5, -1.5)))
+    save_plan(plan, tmp_path / "plan")
+    told = replay(plan, replace(test, logprob=np.full((4, 5), -0.5)))
+    untold = replay(plan, test)
+    assert np.abs(told.confidence - untold.confidence).min() > 1e-3
+    models = [{**model, "logprobs": True} for model in MODELS]
+    with serving(stub, tmp_path / "plan", tmp_path, models=models) as served:
+        assert test.responses is not None
+        for row, text in enumerate(test.texts):
+            say(stub, dict(zip(test.arm_names, test.responses[row], strict=True)))
+            raw = ask(served, text, logprobs=row % 2 == 0)
+            confidence = float(raw.headers["x-fusionfactory-plan-confidence"])
+            assert confidence == pytest.approx(told.confidence[row], abs=1e-5)
+            assert (raw.parse().choices[0].logprobs is not None) == (row % 2 == 0)
+            ran = served.last.plan
+            assert ran is not None
+            assert {said.logprob for said in ran.said} == {served.last.logprob} == {-0.5}
 
 
 def test_an_arm_that_fails_gave_no_answer_and_the_plan_goes_on(

@@ -164,6 +164,7 @@ def test_several_choices_with_log_probabilities_pass(served: Served) -> None:
     answer = client.chat.completions.create(model="auto", messages=HELLO, n=2, logprobs=True)
     assert [choice.index for choice in answer.choices] == [0, 1]
     assert answer.choices[1].logprobs is not None
+    assert served.last.logprob == -0.5
     chunks = list(
         client.chat.completions.create(
             model="auto", messages=HELLO, n=2, logprobs=True, stream=True
@@ -172,7 +173,9 @@ def test_several_choices_with_log_probabilities_pass(served: Served) -> None:
     roles = [c.choices[0].index for c in chunks if c.choices[0].delta.role]
     assert roles == [0, 1]
     assert served.told.asks[0].needs == {"n", "logprobs"}
-    assert served.last.response == "small says: hello there"
+    assert (served.last.response, served.last.logprob) == ("small says: hello there", -0.5)
+    client.chat.completions.create(model="auto", messages=HELLO)
+    assert served.last.logprob is None
 
 
 def test_unknown_fields_reach_the_endpoint_untouched(served: Served, stub: StubUpstream) -> None:

@@ -185,9 +185,10 @@ def test_generic_long(tmp_path: Path, suffix: str) -> None:
 
 def test_generic_finds_columns_by_their_own_names(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
-    path.write_text("query,arm,quality,judge,latency_s,ignored\na?,m,true,0.5,2,x\n")
+    path.write_text("query,arm,quality,judge,latency_s,logprob,ignored\na?,m,true,0.5,2,-0.1,x\n")
     table = import_table("generic", path)
     assert (table.quality[0, 0], table.judge[0, 0], table.latency_s[0, 0]) == (1.0, 0.5, 2.0)
+    assert table.logprob.tolist() == [[-0.1]]
 
 
 WIDE = [

@@ -85,6 +85,19 @@ def test_every_strategy_and_sample_is_a_call_query_by_query() -> None:
     assert [call.key for call in some] == [("a", "m|think", 0)]
 
 
+def test_log_probabilities_are_asked_for_where_the_settings_say_so() -> None:
+    models: list[dict[str, Any]] = [
+        {"name": "m", "endpoint": "lab", "logprobs": True, "params": {"max_tokens": 10}},
+        {"name": "n", "gguf": "n.gguf"},
+    ]
+    config = settings(models=models)
+    calls = plan_calls(config, config.models, [Query("a", "A?")], tasks={})
+    assert [dict(call.request.params) for call in calls] == [
+        {"logprobs": True, "max_tokens": 10},
+        {},
+    ]
+
+
 def test_a_strategy_that_no_model_has() -> None:
     config = settings(models=[{"name": "m", "endpoint": "lab"}])
     with pytest.raises(ConfigError, match="no model of the settings has a strategy think"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,7 +73,7 @@ def test_an_arm_is_read_alike_alone_and_among_others() -> None:
 
 def test_missing_outcomes_and_silent_arms_count_for_nothing() -> None:
     outlook, answers, quality, folds = read(known=0.6)
-    silent = AnswerGroups(answers.groups.copy(), answers.lengths.copy(), answers.words)
+    silent = replace(answers, groups=answers.groups.copy(), lengths=answers.lengths.copy())
     silent.groups[:, 1] = -1
     silent.lengths[:, 1] = np.nan
     found = Reader().fit(outlook, silent, quality, folds)
@@ -86,3 +87,49 @@ def test_before_fit_it_refuses() -> None:
     outlook, answers, _, _ = read(20)
     with pytest.raises(NotFittedError, match="fit"):
         Reader().predict(outlook, answers, np.arange(2))
+
+
+def unsure(n: int = 400, seed: int = 0) -> tuple[Outlook, AnswerGroups, FloatArray, IntArray]:
+    """Two arms that say the same whether they are right or not, and are less sure where not."""
+    rng = np.random.default_rng(seed)
+    right = rng.random((n, 2)) < 0.5
+    sure = -rng.gamma(2.0, np.where(right, 0.05, 0.15))
+    groups = np.where(right, 0, np.array([[1, 2]]))
+    outlook = Outlook(np.zeros((n, 2)), np.ones((n, 1)), np.zeros((n, 2)))
+    answers = AnswerGroups.of(groups, ["it is so"] * (2 * n), sure)
+    return outlook, answers, right.astype(float), np.arange(n) % 5
+
+
+def test_log_probabilities_tell_right_from_wrong_where_nothing_else_does() -> None:
+    outlook, answers, quality, folds = unsure()
+    silent = replace(answers, logprobs=np.full((400, 2), np.nan))
+    assert 0.3 < apart(Reader().fit(outlook, silent, quality, folds), quality) < 0.6
+    reader = Reader()
+    assert apart(reader.fit(outlook, answers, quality, folds), quality) > 0.75
+    outlook, answers, quality, _ = unsure(seed=1)
+    odds = reader.predict(outlook, answers, np.arange(2))
+    assert apart(odds, quality) > 0.75
+    chance = 1 / (1 + np.exp(-odds))
+    assert abs(chance.mean() - quality.mean()) < 0.05
+
+
+def test_unknown_log_probabilities_change_nothing() -> None:
+    outlook, answers, quality, folds = read()
+    plain, told = Reader(), Reader()
+    only = np.full((400, 2), np.nan)
+    before = plain.fit(outlook, answers, quality, folds)
+    only[:, 1] = -0.25
+    after = told.fit(outlook, replace(answers, logprobs=only), quality, folds)
+    assert np.allclose(before, after, atol=1e-3)
+    assert plain.arms_.shape == (2, 3)
+    known = told.predict(outlook, replace(answers, logprobs=only), np.arange(2))
+    assert np.allclose(known, told.predict(outlook, answers, np.arange(2)))
+
+
+def test_an_arm_that_tells_it_now_and_then_is_read_both_ways() -> None:
+    outlook, answers, quality, folds = unsure(800)
+    hidden = np.random.default_rng(2).random((800, 2)) < 0.5
+    partly = replace(answers, logprobs=np.where(hidden, np.nan, answers.logprobs))
+    odds = Reader().fit(outlook, partly, quality, folds)
+    assert apart(odds[~hidden], quality[~hidden]) > 0.75
+    assert np.abs(odds[hidden]).max() < 0.5

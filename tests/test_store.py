@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -108,6 +109,7 @@ FULL = Outcome(
     ),
     created=datetime(2025, 5, 1, 12, 30, 0, 123456, tzinfo=UTC),
     propensity=0.125,
+    logprob=-0.25,
 )
 FAILED = Outcome("q2", "m", error="timeout", cost_usd=0.001, latency_s=60.0)
 
@@ -246,6 +248,7 @@ def test_queries_and_arms_can_be_added_again(store: Store) -> None:
 def small_table() -> OutcomeTable:
     nan = np.nan
     cells: dict[str, Any] = {name: np.array([[0.5, nan], [nan, 1.0], [nan, nan]]) for name in CELLS}
+    cells["logprob"] = -cells["logprob"]
     names = ["query_id", "query", "task", "domain", "target", "metric", "split", "description"]
     rows = [["t:1", "A?", "t", None, "x", None, None, None], ["t:2", "B?", "t", *[None] * 5]]
     queries = pl.DataFrame(
@@ -339,6 +342,22 @@ def test_a_closed_store_says_so(url: str) -> None:
         store.count()
 
 
+def test_a_store_of_version_4_keeps_its_rows(url: str) -> None:
+    with Store(url) as store:
+        store.write_table(replace(small_table(), logprob=np.full((3, 2), np.nan)))
+        before = list(store.outcomes())
+        with store.transaction(write=True) as connection:
+            connection.execute(sa.text("ALTER TABLE outcomes DROP COLUMN logprob"))
+            connection.execute(sa.text("UPDATE meta SET value = '4'"))
+    with Store(url) as store:
+        assert list(store.outcomes()) == before
+        assert len(before) == 3
+        store.append([Outcome("t:1", "m", 1, response="x", logprob=-0.5)])
+        assert store.table(sample=1).logprob.tolist() == [[-0.5]]
+        with pytest.raises(StoreError, match="a value breaks a rule of the store"):
+            store.append([Outcome("t:1", "m", 2, logprob=0.5)])
+
+
 def test_reopening_finds_everything(url: str) -> None:
     with Store(url) as store:
         store.write_table(small_table())
@@ -353,6 +372,7 @@ def test_reopening_finds_everything(url: str) -> None:
     text=st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
     tokens=st.none() | st.integers(0, 10**9),
     cost=st.none() | st.floats(0, 1e6),
+    logprob=st.none() | st.floats(-1e6, 0),
     scores=st.dictionaries(st.sampled_from(["performance", "llm_judge", "x"]), st.floats(0, 1)),
     failed=st.booleans(),
 )
@@ -361,6 +381,7 @@ def test_any_outcome_round_trips(
     text: str | None,
     tokens: int | None,
     cost: float | None,
+    logprob: float | None,
     scores: dict[str, float],
     failed: bool,
 ) -> None:
@@ -373,6 +394,7 @@ def test_any_outcome_round_trips(
             response=text,
             input_tokens=tokens,
             cost_usd=cost,
+            logprob=logprob,
             error="e" if failed else None,
             scores=()
             if failed

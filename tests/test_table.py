@@ -135,6 +135,7 @@ def tables(draw: st.DrawFn) -> OutcomeTable:
         name: cells(share if name in {"quality", "judge"} else positive) for name in CELLS
     }
     numbers["cost_usd"] = cells(st.floats(0, 1000) | st.just(NAN))
+    numbers["logprob"] = cells(st.floats(-1000, 0) | st.just(NAN))
     return OutcomeTable(queries, tuple(arms), responses=responses, **numbers)
 
 

@@ -162,4 +162,5 @@ def _outcome(answer: Answer[ArmCall]) -> Outcome:
         error=None if error is None else str(error),
         created=datetime.now(UTC),
         finish_reason=None if reply is None else reply.finish_reason,
+        logprob=None if reply is None else reply.logprob,
     )

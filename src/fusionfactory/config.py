@@ -129,6 +129,7 @@ class ModelSettings(_Section):
         description: What routers that read descriptions know of it.
         params: Fields of every request, as far as a client of the gateway leaves them open.
         strategy_params: Likewise, of one strategy; these count before `params`.
+        logprobs: For `collect` and for plans: ask for the log-probabilities of the answer's tokens.
         threads: Of a GGUF file: for one call.
         context_tokens: Of a GGUF file: longest prompt and answer together.
         window_tokens: For the gateway: longest prompt and answer together; None for
@@ -148,6 +149,7 @@ class ModelSettings(_Section):
     description: str | None = None
     params: dict[str, Any] = Field(default_factory=dict)
     strategy_params: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    logprobs: bool = False
     threads: int = Field(default=2, ge=1)
     context_tokens: int = Field(default=4096, ge=256)
     window_tokens: int | None = Field(default=None, ge=256)

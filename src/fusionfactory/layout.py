@@ -49,7 +49,7 @@ REQUIRED = ("task_name", "query", "llm")
 TEXTS = ("task_name", "task_id", "query_id", "task_description", "domain", "query", "ground_truth",
          "metric", "split", "llm", "llm_description", "response")  # fmt: skip
 NUMBERS = ("input_price", "output_price", "input_tokens_num", "output_tokens_num", "performance",
-           "llm_judge", "cost", "cost_usd", "latency_s")  # fmt: skip
+           "llm_judge", "cost", "cost_usd", "latency_s", "logprob")  # fmt: skip
 _SCORES = ("performance", "llm_judge")
 
 
@@ -97,14 +97,14 @@ def to_long(frame: pl.DataFrame, *, source: str | Path | Origin | None = None) -
 
     Args:
         frame: A row per (query, LLM). Unknown columns are ignored, absent optional ones are null.
-            Two optional columns are this package's own: `query_id`, and `cost_usd` in place of
-            `cost`.
+            Three optional columns are this package's own: `query_id`, `cost_usd` in place of
+            `cost`, and `logprob`.
         source: Where the frame came from, for messages.
 
     Returns:
         Columns `query_id, query, task, domain, target, metric, split, description, arm, model,
         strategy, arm_description, input_price, output_price, input_tokens, output_tokens, quality,
-        judge, cost_usd, latency_s, response`; NaN numbers and an empty task become null.
+        judge, cost_usd, latency_s, logprob, response`; NaN numbers and an empty task become null.
 
     Raises:
         TableError: A column is missing or of the wrong type, or a value is out of its range.
@@ -144,6 +144,7 @@ def to_long(frame: pl.DataFrame, *, source: str | Path | Origin | None = None) -
         pl.col("llm_judge").alias("judge"),
         pl.coalesce("cost_usd", pl.col("cost") / MICRO).alias("cost_usd"),
         "latency_s",
+        "logprob",
         "response",
     )
     ids = _query_ids(long, origin)
@@ -249,6 +250,9 @@ def check_columns(frame: pl.DataFrame, source: str | Path | Origin | None) -> pl
         if name in _SCORES:
             outside = (pl.col(name) < 0) | (pl.col(name) > 1)
             _reject(frame, outside, name, "must lie in [0, 1]", origin)
+        elif name == "logprob":
+            bad = (pl.col(name) > 0) | pl.col(name).is_infinite()
+            _reject(frame, bad, name, "must be finite and not above 0", origin)
         else:
             bad = (pl.col(name) < 0) | pl.col(name).is_infinite()
             _reject(frame, bad, name, "must be finite and not negative", origin)
@@ -290,7 +294,8 @@ def micro_usd(cost_usd: FloatArray) -> FloatArray:
 def to_fusionbench(long: pl.DataFrame) -> pl.DataFrame:
     """The inverse of `to_long`: this package's columns in the FusionBench layout.
 
-    `query_id` is a column of it only where `task_name` and `task_id` would not give it back.
+    `query_id` is a column of it only where `task_name` and `task_id` would not give it back, and
+    `logprob` only where one is known.
     """
     think = pl.col("strategy") == "think"
     marked = pl.col("arm").str.ends_with("_think") & ~pl.col("arm").str.contains("|", literal=True)
@@ -323,10 +328,14 @@ def to_fusionbench(long: pl.DataFrame) -> pl.DataFrame:
         pl.col("judge").alias("llm_judge"),
         pl.Series("cost", cost).fill_nan(None),
         "latency_s",
+        "logprob",
         "response",
     )
     kept = frame.select((pl.col("query_id") == pl.col("task_name") + ":" + pl.col("task_id")).all())
-    return frame.drop("query_id") if kept.item() else frame
+    needless = ["query_id"] if kept.item() else []
+    if frame["logprob"].null_count() == frame.height:
+        needless.append("logprob")
+    return frame.drop(needless)
 
 
 def _whole(tokens: pl.Series) -> pl.Series:

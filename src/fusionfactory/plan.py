@@ -278,10 +278,11 @@ def plan_calls(
     calls = []
     for i, query in enumerate(queries):
         for model, strategy in arms:
+            asks = {"logprobs": True} if model.logprobs else {}
             request = ChatRequest(
                 model.model or model.name,
                 asked[strategy][i],
-                {**model.params, **model.strategy_params.get(strategy, {})},
+                {**asks, **model.params, **model.strategy_params.get(strategy, {})},
             )
             arm = Arm(model.name, strategy, description=model.description)
             calls += [

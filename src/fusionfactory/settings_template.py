@@ -27,6 +27,8 @@ store = "runs.db"
 # endpoint = "openai"
 # strategies = ["direct", "think"]
 # params = { temperature = 0.0, max_tokens = 1024 }
+# Ask for the log-probabilities of its tokens; plans read from them how sure it was [false].
+# logprobs = true
 # For the gateway: what it can beyond plain text, of tools, images, json, logprobs and n [all]; its
 # longest prompt and answer together [any]; whether it serves embeddings instead of chats.
 # can = ["tools", "json"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ __all__ = [
     "TableSplit",
 ]
 
-CELLS = ("quality", "judge", "cost_usd", "input_tokens", "output_tokens", "latency_s")
+CELLS = ("quality", "judge", "cost_usd", "input_tokens", "output_tokens", "latency_s", "logprob")
 QUERY_COLUMNS = ("query_id", "query", "task", "domain", "target", "metric", "split", "description")
 _THIN = 10
 
@@ -60,6 +61,8 @@ class OutcomeTable:
         cost_basis: `measured`, `nominal` (see `pricing.with_nominal_costs`) or `missing`.
         samples: (n, m) how many answers each quality is the mean of, or None for one each; a file
             does not keep it.
+        logprob: (n, m) mean natural log-probability of the response's tokens, 0 at most; all NaN
+            where it is not given.
     """
 
     queries: pl.DataFrame
@@ -73,12 +76,15 @@ class OutcomeTable:
     responses: NDArray[np.object_] | None = None
     cost_basis: str = field(default="measured")
     samples: FloatArray | None = None
+    logprob: FloatArray = field(default_factory=partial(np.empty, 0))
 
     def __post_init__(self) -> None:
         shape = (self.queries.height, len(self.arms))
         if 0 in shape:
             msg = f"an outcome table needs queries and arms, got {shape[0]} by {shape[1]}"
             raise TableError(msg)
+        if not self.logprob.size:
+            object.__setattr__(self, "logprob", np.full(shape, np.nan))
         for name in CELLS:
             if getattr(self, name).shape != shape:
                 msg = f"has shape {getattr(self, name).shape}, expected {shape}"
@@ -117,6 +123,11 @@ class OutcomeTable:
     def has_judge(self) -> bool:
         """Whether any cell carries a judge score."""
         return not bool(np.isnan(self.judge).all())
+
+    @property
+    def has_logprobs(self) -> bool:
+        """Whether any cell carries a log-probability."""
+        return not bool(np.isnan(self.logprob).all())
 
     @property
     def prices(self) -> FloatArray:
@@ -388,12 +399,15 @@ class OutcomeTable:
         digest = hashlib.sha256()
         for values in (self.queries[rows].write_ndjson(), repr(arms)):
             digest.update(values.encode())
-        for name in CELLS:
+        # A table without log-probabilities keeps the fingerprint from before there were any.
+        named = [name for name in CELLS if name != "logprob" or self.has_logprobs]
+        for name in named:
             cells = np.asarray(getattr(self, name), dtype=np.float64)[np.ix_(rows, columns)]
             if name == "cost_usd":
                 cells = layout.micro_usd(cells)
             # Adding 0 makes -0.0, which equals 0.0, the same bytes.
-            digest.update((np.nan_to_num(cells, nan=-1.0) + 0.0).tobytes())
+            unknown = 1.0 if name == "logprob" else -1.0
+            digest.update((np.nan_to_num(cells, nan=unknown) + 0.0).tobytes())
         if self.responses is not None:
             texts = self.responses[np.ix_(rows, columns)].ravel()
             known = np.array([text is not None for text in texts])

@@ -89,7 +89,7 @@ def make_table(
         pl.lit("direct").alias("strategy"),
         *(pl.lit(None, dtype=pl.String).alias(name)
           for name in ("domain", "target", "metric", "split", "description", "response")),
-        pl.lit(None, dtype=pl.Float64).alias("latency_s"),
+        *(pl.lit(None, dtype=pl.Float64).alias(name) for name in ("latency_s", "logprob")),
     )  # fmt: skip
     return OutcomeTable.from_long(long)
 

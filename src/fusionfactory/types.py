@@ -142,6 +142,7 @@ class Outcome:
         created: When the answer came.
         propensity: Probability with which a router chose the arm; None when unknown.
         finish_reason: Why the model stopped, as the endpoint says: `stop`, `length`, ...
+        logprob: Mean natural log-probability of the answer's tokens, 0 at most; None when unknown.
     """
 
     query_id: str
@@ -157,6 +158,7 @@ class Outcome:
     created: datetime | None = None
     propensity: float | None = None
     finish_reason: str | None = None
+    logprob: float | None = None
 
     def __post_init__(self) -> None:
         if self.error is not None and self.scores:

@@ -30,31 +30,49 @@ _NONE = -1
 
 @dataclass(frozen=True, eq=False)
 class AnswerGroups:
-    """What m arms answered to n queries: who said the same, at what length, in which words.
+    """What m arms answered to n queries: who said the same, in which words, how long and how sure.
 
     Attributes:
         groups: (n, m) number of the group of equivalent answers, per query from 0 in the order of
             the arms; -1 where an arm gave no answer, and so agrees with nobody.
         lengths: (n, m) characters of the response; NaN where there is none.
         words: (n * m, w) hashed words of the responses, query by query: `hashed_words`.
+        logprobs: (n, m) mean log-probability of the response's tokens; NaN where unknown.
     """
 
     groups: IntArray
     lengths: FloatArray
     words: csr_matrix
+    logprobs: FloatArray
 
     @classmethod
-    def of(cls, groups: IntArray, responses: Sequence[str | None]) -> AnswerGroups:
-        """Of n * m responses, query by query, whose (n, m) groups are known."""
+    def of(
+        cls,
+        groups: IntArray,
+        responses: Sequence[str | None],
+        logprobs: FloatArray | None = None,
+    ) -> AnswerGroups:
+        """Of n * m responses, query by query, whose (n, m) groups are known.
+
+        Args:
+            groups: See above.
+            responses: n * m texts, query by query; None where there is none.
+            logprobs: See above; None where none is known.
+        """
+        if logprobs is None:
+            logprobs = np.full(groups.shape, np.nan)
         lengths = np.array(
             [np.nan if text is None else len(text) for text in responses], dtype=float
         )
-        return cls(groups, lengths.reshape(groups.shape), hashed_words(responses))
+        return cls(groups, lengths.reshape(groups.shape), hashed_words(responses), logprobs)
 
     def rows(self, index: IntArray | BoolArray) -> AnswerGroups:
         """The answers to these queries."""
         return AnswerGroups(
-            self.groups[index], self.lengths[index], self.words[self._places()[index].ravel()]
+            self.groups[index],
+            self.lengths[index],
+            self.words[self._places()[index].ravel()],
+            self.logprobs[index],
         )
 
     def columns(self, index: Sequence[int] | IntArray) -> AnswerGroups:
@@ -63,6 +81,7 @@ class AnswerGroups:
             _renumbered(self.groups[:, index]),
             self.lengths[:, index],
             self.words[self._places()[:, index].ravel()],
+            self.logprobs[:, index],
         )
 
     def _places(self) -> IntArray:
@@ -104,7 +123,7 @@ def group_answers(table: OutcomeTable, *, workers: int = 2) -> AnswerGroups:
     with ThreadPoolExecutor(workers, thread_name_prefix="answers") as pool:
         groups = list(pool.map(grouped, range(len(table))))
     numbers = np.array(groups, dtype=np.int64).reshape(responses.shape)
-    return AnswerGroups.of(numbers, responses.ravel().tolist())
+    return AnswerGroups.of(numbers, responses.ravel().tolist(), table.logprob)
 
 
 def incomparable(table: OutcomeTable) -> dict[str, int]:

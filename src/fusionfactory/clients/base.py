@@ -38,6 +38,7 @@ class ChatReply:
         output_tokens: Tokens of the answer, reasoning included; None where it does not say.
         latency_s: Seconds of the attempt that succeeded, from its start to the last byte.
         usage: The endpoint's usage object as it is, for prices that tell cached tokens apart.
+        logprob: Mean natural log-probability of the answer's tokens, where they were asked for.
     """
 
     text: str
@@ -46,6 +47,7 @@ class ChatReply:
     output_tokens: int | None = None
     latency_s: float | None = None
     usage: Mapping[str, Any] = field(default_factory=dict)
+    logprob: float | None = None
 
 
 class Client(Protocol):

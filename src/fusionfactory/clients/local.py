@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionfactory.clients.base import ChatReply
+from fusionfactory.clients.replies import mean_logprob, token_logprobs
 from fusionfactory.errors import CallError, ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class LocalClient:
         if not text.strip():
             msg = f"empty response (finish_reason {reason})"
             raise CallError(msg, input_tokens=tokens[0], output_tokens=tokens[1])
-        return ChatReply(text, reason, *tokens, latency_s, usage)
+        logprob = mean_logprob(token_logprobs(choice))
+        return ChatReply(text, reason, *tokens, latency_s, usage, logprob)
 
     def _load(self) -> Any:  # noqa: ANN401  the package carries no types
         params = server_params(self.path, context_tokens=self.context_tokens, threads=self.threads)

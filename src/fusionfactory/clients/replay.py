@@ -83,8 +83,14 @@ class ReplayClient:
         if outcome.error is not None or not outcome.response:
             msg = outcome.error or "the log has an empty answer"
             raise CallError(msg, input_tokens=sent, output_tokens=received)
-        reason = outcome.finish_reason
-        return ChatReply(outcome.response, reason, sent, received, outcome.latency_s)
+        return ChatReply(
+            outcome.response,
+            outcome.finish_reason,
+            sent,
+            received,
+            outcome.latency_s,
+            logprob=outcome.logprob,
+        )
 
     def drop_waiting(self) -> None:
         """Nothing waits: every call is answered at once."""
@@ -123,10 +129,9 @@ def _of_table(table: OutcomeTable) -> Iterator[tuple[Query, Arm, Outcome]]:
 
 
 def _outcome(table: OutcomeTable, i: int, j: int, response: str) -> Outcome:
-    sent, received, latency_s = (
-        None if math.isnan(value) else float(value)
-        for value in (table.input_tokens[i, j], table.output_tokens[i, j], table.latency_s[i, j])
-    )
+    names = ("input_tokens", "output_tokens", "latency_s", "logprob")
+    values = (float(getattr(table, name)[i, j]) for name in names)
+    sent, received, latency_s, logprob = (None if math.isnan(v) else v for v in values)
     return Outcome(
         query_id=str(table.queries["query_id"][i]),
         arm=table.arms[j].name,
@@ -134,4 +139,5 @@ def _outcome(table: OutcomeTable, i: int, j: int, response: str) -> Outcome:
         input_tokens=None if sent is None else round(sent),
         output_tokens=None if received is None else round(received),
         latency_s=latency_s,
+        logprob=logprob,
     )

@@ -19,10 +19,11 @@ from fusionfactory.endpoints import (
 from fusionfactory.errors import CallError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Answer", "Source", "token_counts"]
+__all__ = ["Answer", "Source", "mean_logprob", "token_counts", "token_logprobs"]
 
+_LEAST_LOGPROB = -1e4
 _OK = range(200, 300)
 
 
@@ -90,7 +91,8 @@ class Answer:
                 output_tokens=received,
             )
         reason = None if finish_reason is None else storable(str(finish_reason))
-        return ChatReply(text, reason, sent, received, self.latency_s, usage)
+        logprob = mean_logprob(token_logprobs(choice))
+        return ChatReply(text, reason, sent, received, self.latency_s, usage, logprob)
 
     def _refusal(self) -> CallError:
         code, said = self._error()
@@ -163,6 +165,22 @@ def token_counts(usage: Mapping[str, Any]) -> tuple[int | None, int | None]:
     if sent is not None and received is not None and total is not None:
         received = max(received, total - sent)
     return sent, received
+
+
+def token_logprobs(choice: Mapping[str, Any]) -> list[float]:
+    """The log-probability of each token of a choice, or of a chunk of one, that tells it."""
+    told = choice.get("logprobs")
+    tokens = (told.get("content") or told.get("refusal")) if isinstance(told, dict) else None
+    if not isinstance(tokens, list):
+        return []
+    values: list[Any] = [token.get("logprob") for token in tokens if isinstance(token, dict)]
+    # Some servers write the lowest number there is for a token that their sampler left no chance.
+    return [v for v in values if type(v) in {int, float} and v >= _LEAST_LOGPROB]
+
+
+def mean_logprob(values: Sequence[float]) -> float | None:
+    """Per token, 0 at most; None without tokens."""
+    return min(sum(values) / len(values), 0.0) if values else None
 
 
 def _count(value: object) -> int | None:

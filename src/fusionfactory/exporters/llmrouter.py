@@ -62,6 +62,8 @@ def write(table: OutcomeTable, path: Path) -> None:
             "cost_usd": micro["cost"] / 1e6,
         }
     )
+    if table.has_logprobs:
+        routing = routing.with_columns(long["logprob"])
     llms = {
         name: {
             "size": None,

@@ -39,6 +39,7 @@ NAMES = {
     "input_tokens": "input_tokens_num",
     "output_tokens": "output_tokens_num",
     "latency_s": "latency_s",
+    "logprob": "logprob",
     "response": "response",
 }
 """What a column can be, and its name in the FusionBench layout."""
@@ -49,6 +50,7 @@ _PER_ARM = (
     "input_tokens",
     "output_tokens",
     "latency_s",
+    "logprob",
     "response",
 )
 

@@ -30,6 +30,7 @@ _ALIASES = {
     "output_tokens_num": ("output_tokens", "completion_tokens"),
     "latency_s": ("response_time",),
     "cost_usd": ("cost_usd",),
+    "logprob": ("logprob",),
     "response": ("response",),
 }
 _FROM_LLMS = ("input_price", "output_price", "llm_description")

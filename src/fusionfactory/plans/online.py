@@ -47,6 +47,7 @@ class Run:
         self._question, self._equivalence = question, equivalence
         self._names = [arm.name for arm in plan.arms_]
         self._responses: list[str | None] = [None] * len(self._names)
+        self._logprobs = np.full((1, len(self._names)), np.nan)
         self._advise([-1] * len(self._names))
 
     @property
@@ -62,11 +63,16 @@ class Run:
         odds = np.where(said, self._state.outlook.log_odds[0], -np.inf)
         return self._names[int(odds.argmax())] if said.any() else None
 
-    def told(self, responses: Mapping[str, str | None]) -> None:
+    def told(
+        self,
+        responses: Mapping[str, str | None],
+        logprobs: Mapping[str, float | None] | None = None,
+    ) -> None:
         """Goes on with what the arms that were asked said, and looks for the next ones.
 
         Args:
             responses: Arm to its response; None where it gave none.
+            logprobs: Arm to the mean log-probability of its response's tokens, where it is known.
 
         Raises:
             FusionFactoryError: The answers cannot be compared: a package is missing, or programs
@@ -74,9 +80,13 @@ class Run:
         """
         for name, text in responses.items():
             self._responses[self._names.index(name)] = text
+        for name, logprob in (logprobs or {}).items():
+            self._logprobs[0, self._names.index(name)] = np.nan if logprob is None else logprob
         asked = np.array([[name in responses for name in self._names]])
         groups = np.array([group_responses(self._equivalence, self._question, self._responses)])
-        said = self._plan.hear(self._state, AnswerGroups.of(groups, self._responses))
+        said = self._plan.hear(
+            self._state, AnswerGroups.of(groups, self._responses, self._logprobs)
+        )
         # A later answer may join groups that stood apart, so that all are numbered anew.
         self._state = replace(self._state.told(asked, said), groups=groups)
         self._advise(groups[0].tolist())

@@ -19,26 +19,31 @@ __all__ = ["Reader"]
 _PENALTY = 33.0
 _TEXT_SCALE = 3.0
 _ITERATIONS = 60
+_LEAST_SPREAD = 1e-3
 
 
 class Reader(Estimator):
     """One logistic regression for all arms, on a response's words, its length and the outlook.
 
     An arm that reasons in circles, breaks off or hedges is less often right, which agreement alone
-    does not tell: least where one arm was asked.
+    does not tell: least where one arm was asked. Where log-probabilities were logged, it also reads
+    how sure the arm was of its own words.
 
     Attributes:
         words_: (w,) weights of hashed words.
         odds_: Weight of the log-odds that the arm is right on the query.
         arms_: (m, 3) per arm of all in the training table: intercept, and weights of the
-            standardised log-length and its square.
+            standardised log-length and its square. Where log-probabilities were logged (m, 5):
+            then those of the standardised one, 0 where unknown, and of its being known.
         length_: (m, 2) mean and spread of every arm's log-lengths.
+        logprob_: (m, 3) likewise of its log-probabilities, and the share that is known.
     """
 
     words_: FloatArray
     odds_: float
     arms_: FloatArray
     length_: FloatArray
+    logprob_: FloatArray
 
     def fit(
         self, outlook: Outlook, answers: AnswerGroups, quality: FloatArray, folds: IntArray
@@ -58,10 +63,11 @@ class Reader(Estimator):
         n, m = quality.shape
         said = answers.groups >= 0
         known = said & ~np.isnan(quality)
-        lengths = np.log1p(np.where(known, answers.lengths, np.nan))
-        empty = ~known.any(axis=0)
-        lengths[:, empty] = 0.0
-        self.length_ = np.stack([np.nanmean(lengths, axis=0), np.nanstd(lengths, axis=0)], axis=1)
+        self.length_ = _spread(np.log1p(np.where(known, answers.lengths, np.nan)))
+        logprobs = np.where(known, answers.logprobs, np.nan)
+        share = (~np.isnan(logprobs)).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        self.logprob_ = np.column_stack([_spread(logprobs), share])
+        self.arms_ = np.zeros((m, 5 if share.any() else 3))
         columns = np.arange(m)
         right = np.nan_to_num(quality) > 0.5
         found = np.zeros((n, m))
@@ -79,12 +85,12 @@ class Reader(Estimator):
         from scipy import sparse
         from scipy.optimize import minimize
 
-        m = right.shape[1]
+        m, width = self.arms_.shape
         rows, arm = np.nonzero(used)
         odds, plain = self._plain(outlook, answers, np.arange(m))
-        dense = np.zeros((len(rows), 1 + m * 3))
+        dense = np.zeros((len(rows), 1 + m * width))
         dense[:, 0] = odds[rows, arm]
-        place = 1 + arm[:, None] * 3 + np.arange(3)
+        place = 1 + arm[:, None] * width + np.arange(width)
         np.put_along_axis(dense, place, plain[rows, arm], axis=1)
         words = answers.words[rows * m + arm]
         features = sparse.hstack([words * _TEXT_SCALE, sparse.csr_matrix(dense)], format="csr")
@@ -101,16 +107,23 @@ class Reader(Estimator):
         start[WORDS] = 1.0
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _ITERATIONS})
         self.words_, self.odds_ = found.x[:WORDS] * _TEXT_SCALE, float(found.x[WORDS])
-        self.arms_ = found.x[WORDS + 1 :].reshape(m, 3)
+        self.arms_ = found.x[WORDS + 1 :].reshape(m, width)
 
     def _plain(
         self, outlook: Outlook, answers: AnswerGroups, columns: IntArray
     ) -> tuple[FloatArray, FloatArray]:
-        """(n, m) log-odds, and (n, m, 3) constant, standardised log-length and its square."""
+        """(n, m) log-odds, and (n, m, 3 or 5) what the weights of `arms_` are of."""
         mean, spread = self.length_[columns].T
         length = (np.log1p(np.nan_to_num(answers.lengths)) - mean) / np.maximum(spread, 0.1)
         length = np.clip(length, -5.0, 5.0)
-        return outlook.log_odds, np.stack([np.ones_like(length), length, length**2], axis=2)
+        plain = [np.ones_like(length), length, length**2]
+        if self.arms_.shape[1] > len(plain):
+            mean, spread, share = self.logprob_[columns].T
+            sure = (answers.logprobs - mean) / np.maximum(spread, _LEAST_SPREAD)
+            plain.append(np.nan_to_num(np.clip(sure, -5.0, 5.0)))
+            # Less its mean, for of an arm that always tells it is no second intercept.
+            plain.append(~np.isnan(sure) - share)
+        return outlook.log_odds, np.stack(plain, axis=2)
 
     def predict(self, outlook: Outlook, answers: AnswerGroups, columns: IntArray) -> FloatArray:
         """(n, m) log-odds that each answer is right; 0 where there is no answer.
@@ -128,3 +141,9 @@ class Reader(Estimator):
         text = (answers.words @ self.words_).reshape(odds.shape)
         whole = text + odds * self.odds_ + (plain * self.arms_[columns]).sum(axis=2)
         return np.where(answers.groups >= 0, whole, 0.0)
+
+
+def _spread(values: FloatArray) -> FloatArray:
+    """(m, 2) mean and spread of each column's known values; 0 where there is none."""
+    values = np.where(np.isnan(values).all(axis=0), 0.0, values)
+    return np.stack([np.nanmean(values, axis=0), np.nanstd(values, axis=0)], axis=1)

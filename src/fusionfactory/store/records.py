@@ -121,6 +121,7 @@ def outcome_row(outcome: Outcome, query_no: int, arm_no: int) -> dict[str, Any]:
         "created": outcome.created and outcome.created.isoformat(),
         "propensity": outcome.propensity,
         "finish_reason": outcome.finish_reason,
+        "logprob": outcome.logprob,
     }
     values.update({s.name: s.value for s in outcome.scores if s.name in _IN_FORCE})
     for name, value in values.items():
@@ -186,6 +187,7 @@ def outcome_of(row: sa.RowMapping, stored: Sequence[sa.RowMapping]) -> Outcome:
         created=row["created"] and datetime.fromisoformat(row["created"]),
         propensity=row["propensity"],
         finish_reason=row["finish_reason"],
+        logprob=row["logprob"],
     )
 
 

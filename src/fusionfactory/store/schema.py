@@ -1,7 +1,7 @@
 """The tables of a store, its version, and the way from older versions to this one.
 
 Version 1: the first. Version 2: `outcomes.propensity`. Version 3: `outcomes.finish_reason`.
-Version 4: the gateway's tables, from `requests` to `gaps`.
+Version 4: the gateway's tables, from `requests` to `gaps`. Version 5: `outcomes.logprob`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ __all__ = [
     "tallies",
 ]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: ("ALTER TABLE outcomes ADD COLUMN propensity DOUBLE PRECISION",),
     2: ("ALTER TABLE outcomes ADD COLUMN finish_reason TEXT",),
     3: (),
+    4: ("ALTER TABLE outcomes ADD COLUMN logprob DOUBLE PRECISION CHECK (logprob <= 0)",),
 }
 """Version to the statements that lead from it to the next; new tables need none."""
 
@@ -88,6 +89,7 @@ outcomes = sa.Table(
     sa.Column("created", sa.Text),
     sa.Column("propensity", sa.Double),
     sa.Column("finish_reason", sa.Text),
+    sa.Column("logprob", sa.Double, sa.CheckConstraint("logprob <= 0")),
     sa.CheckConstraint("performance BETWEEN 0 AND 1"),
     sa.CheckConstraint("llm_judge BETWEEN 0 AND 1"),
     sa.CheckConstraint("cost_usd >= 0"),

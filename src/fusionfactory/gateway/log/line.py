@@ -84,6 +84,7 @@ def _record(facts: Mapping[str, Any]) -> Record:
     given |= {name: _number(given[name], name) for name in _NUMBERS if name in given}
     if given.get("error") is not None:
         given["error"] = given["error"][:_ERROR_CHARACTERS]
+    given["logprob"] = _logprob(facts)
     given["status"] = _whole(facts, "status")
     given["stream"] = facts.get("stream") is True
     if not isinstance(given.get("messages"), list | None):
@@ -137,7 +138,7 @@ def _said(facts: object) -> Said:
     given: dict[str, Any] = {
         name: _number(facts.get(name), name) for name in ("input_tokens", "output_tokens")
     }
-    return Said(_text(facts, "arm"), response, reason, **given)
+    return Said(_text(facts, "arm"), response, reason, **given, logprob=_logprob(facts))
 
 
 def _attempt(facts: object) -> Attempt:
@@ -222,6 +223,14 @@ def _number(value: object, name: str) -> float | None:
         msg = f"{name} is {value!r}"
         raise ValueError(msg)
     return number
+
+
+def _logprob(facts: Mapping[str, Any]) -> float | None:
+    value = _signed(facts.get("logprob"))
+    if value is not None and not value <= 0:
+        msg = f"a log-probability of {value}"
+        raise ValueError(msg)
+    return value
 
 
 def _signed(value: object) -> float | None:

@@ -47,6 +47,7 @@ class Said:
         finish_reason: As the endpoint says.
         input_tokens: Of the prompt; None when unknown.
         output_tokens: Of the answer; None when unknown.
+        logprob: Mean log-probability of its tokens; None when unknown.
     """
 
     arm: str
@@ -54,6 +55,7 @@ class Said:
     finish_reason: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    logprob: float | None = None
 
 
 @dataclass(slots=True)
@@ -110,6 +112,7 @@ class Record:
         finish_reason: As the endpoint says.
         input_tokens: Of the prompt, of a plan of all calls; None when unknown.
         output_tokens: Of the answer, likewise; None when unknown.
+        logprob: Mean log-probability of the answer's tokens, where the client asked for them.
         cost_usd: Of all attempts that are paid; None when unknown, never 0 for unknown.
         latency_s: From the request to the last byte of the answer.
         first_byte_s: From the request to the first byte.
@@ -145,6 +148,7 @@ class Record:
     finish_reason: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    logprob: float | None = None
     cost_usd: float | None = None
     latency_s: float | None = None
     first_byte_s: float | None = None

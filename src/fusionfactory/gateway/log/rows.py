@@ -159,8 +159,7 @@ def _said(record: Record) -> dict[str, Said]:
         return {said.arm: said for said in record.plan.said}
     if record.arm is None:
         return {}
-    told = (record.response, record.finish_reason, record.input_tokens, record.output_tokens)
-    return {record.arm: Said(record.arm, *told)}
+    return {record.arm: _told(record, record.arm)}
 
 
 def _called(record: Record, arm: str, attempts: list[Attempt], said: Said | None) -> dict[str, Any]:
@@ -182,15 +181,25 @@ def _called(record: Record, arm: str, attempts: list[Attempt], said: Said | None
 
 def _answered(record: Record) -> dict[str, Any]:
     """The outcome of a plan; `arm_no` is its name yet."""
-    told = (record.response, record.finish_reason, record.input_tokens, record.output_tokens)
-    said = Said(record.arm or "", *told)
+    arm = record.arm or ""
     return {
-        "arm_no": said.arm,
+        "arm_no": arm,
         "cost_usd": record.cost_usd,
         "latency_s": record.latency_s,
         "error": record.error,
-        **_words(said),
+        **_words(_told(record, arm)),
     }
+
+
+def _told(record: Record, arm: str) -> Said:
+    return Said(
+        arm,
+        record.response,
+        record.finish_reason,
+        record.input_tokens,
+        record.output_tokens,
+        record.logprob,
+    )
 
 
 def _words(said: Said) -> dict[str, Any]:
@@ -199,6 +208,7 @@ def _words(said: Said) -> dict[str, Any]:
         "output_tokens": said.output_tokens,
         "response": said.response,
         "finish_reason": said.finish_reason,
+        "logprob": said.logprob,
     }
 
 

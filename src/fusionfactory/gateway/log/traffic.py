@@ -53,6 +53,7 @@ _COLUMNS = (
     outcomes.c.performance.label("quality"),
     outcomes.c.llm_judge.label("judge"),
     outcomes.c.finish_reason,
+    outcomes.c.logprob,
 )
 _PREVIEW = 200
 _COUNTS = ("input_tokens", "output_tokens")

@@ -27,6 +27,7 @@ _PAUSE_S = 1.0
 
 _OF_A_STREAM = frozenset({"stream", "stream_options"})
 _BROKEN = 500
+_CHAT = "chat/completions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +138,13 @@ class Calls:
     async def _open(self, call: _Wanted, part: Record) -> None:
         request = self._request
         body, path = request.body, request.path
+        curious = call.messages is None and self._wants_logprobs(call.arms[0])
         if call.messages is None:
             body = {name: body[name] for name in body if name not in _OF_A_STREAM}
+            body |= {"logprobs": True} if curious else {}
         else:
             # Limits and formats that the client sets are for answers, not for verdicts.
-            body, path = {"messages": list(call.messages)}, "chat/completions"
+            body, path = {"messages": list(call.messages)}, _CHAT
         answer = await self._gateway.upstreams.open(
             body,
             call.arms,
@@ -159,9 +162,16 @@ class Calls:
         tally.add_usage(document)
         tally.add(document)
         tally.fill(part, answer.target, answer.attempt)
+        if curious:
+            _without_logprobs(document)
         self.bodies[part.arm] = document
         self.usages.append(document.get("usage"))
         self.answered.append(part)
+
+    def _wants_logprobs(self, arm: str) -> bool:
+        """Whether the plan is to know log-probabilities that the client did not ask for."""
+        request, wanted = self._request, self._gateway.fleet[arm].model.logprobs
+        return wanted and request.path == _CHAT and not request.body.get("logprobs")
 
     def _add_up(self, part: Record) -> None:
         known = sum(attempt.cost_usd or 0.0 for attempt in part.attempts)
@@ -169,3 +179,9 @@ class Calls:
             self.cost_usd = None
         else:
             self.cost_usd += known
+
+
+def _without_logprobs(document: dict[str, Any]) -> None:
+    for choice in document["choices"]:
+        if isinstance(choice, dict):
+            choice.pop("logprobs", None)

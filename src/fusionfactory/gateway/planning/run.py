@@ -67,6 +67,7 @@ class PlanRun:
         record.status, record.cost_usd = 200, calls.cost_usd
         told = next(part for part in reversed(calls.answered) if part.arm == arm)
         record.response, record.finish_reason = told.response, told.finish_reason
+        record.logprob = told.logprob
         record.input_tokens = _total([part.input_tokens for part in calls.answered])
         record.output_tokens = _total([part.output_tokens for part in calls.answered])
         return {**calls.bodies[arm], "usage": summed_usage(calls.usages)}
@@ -85,7 +86,7 @@ class PlanRun:
         while run.call and calls.limit is None:
             said = await self._stage(calls)
             try:
-                await asyncio.to_thread(run.told, said)
+                await asyncio.to_thread(run.told, said, self._logprobs(calls))
             except FusionFactoryError as error:
                 _log.warning("the plan %s stops, for it cannot compare answers: %s",
                              ran.plan, error)  # fmt: skip
@@ -109,6 +110,11 @@ class PlanRun:
             self._ran.stages.append(list(asked))
         return {**dict.fromkeys(call), **responses}
 
+    def _logprobs(self, calls: Calls) -> dict[str, float | None]:
+        """Arm to how sure it was of its answer; a judge's replies are none."""
+        parts = [part for part in calls.answered if part.arm not in self._judges]
+        return {str(part.arm): part.logprob for part in parts}
+
     async def _any_other(self, calls: Calls) -> str:
         """Asks the arms that were not called, for none answered; gives the one that does.
 
@@ -127,8 +133,14 @@ class PlanRun:
 
 
 def _said(part: Record) -> Said:
-    told = (part.response, part.finish_reason, part.input_tokens, part.output_tokens)
-    return Said(str(part.arm), *told)
+    return Said(
+        str(part.arm),
+        part.response,
+        part.finish_reason,
+        part.input_tokens,
+        part.output_tokens,
+        part.logprob,
+    )
 
 
 def _total(counts: list[int | None]) -> int | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from fusionfactory.clients.replies import token_counts
+from fusionfactory.clients.replies import mean_logprob, token_counts, token_logprobs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +32,7 @@ class Tally:
         self.open: set[int] = set()
         self._begun = False
         self._text: list[str] = []
+        self._logprobs: list[float] = []
         self._calls: dict[int, dict[str, str]] = {}
 
     @property
@@ -58,6 +59,7 @@ class Tally:
         """Writes down what was said, and why it ended."""
         record.response = self._said()
         record.finish_reason = self.finish_reason
+        record.logprob = mean_logprob(self._logprobs)
 
     def fill(self, record: Record, target: Target, attempt: Attempt) -> None:
         """Writes down what is known, with what it costs.
@@ -90,6 +92,7 @@ class Tally:
             return
         if isinstance(reason, str):
             self.finish_reason = reason
+        self._logprobs += token_logprobs(choice)
         said = choice.get("delta") or choice.get("message") or choice
         if not isinstance(said, dict):
             return
