@@ -106,6 +106,7 @@ def test_a_budget_ends_the_run_and_the_next_goes_on(
         ("vote", "'vote' asks no judge: expected select:judge=MODEL,log=STORE"),
         ("select", "no judge is named"),
         ("select:judge=wise", "no store for the verdicts is named"),
+        ("select:judge=wise,log=./log.parquet", "log.parquet holds the answers: give the verdicts"),
         ("select:judge=nobody,log=x.db", "no model 'nobody' in the settings; known: wise"),
         (f"{SPEC},candidates=small-a", "'small-a' is no list of arms"),
         (f"{SPEC},most=1", "expected at least 2, for a judge picks among several, got 1"),

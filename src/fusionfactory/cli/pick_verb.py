@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -78,7 +79,7 @@ def command(
     from fusionfactory.pricing import with_usable_costs
     from fusionfactory.store import Store
 
-    plan = _plan(spec)
+    plan = _plan(spec, table)
     judge = make_judge(config, plan.judge or "", structured=structured)
     where = console(json_path)
     with about(table):
@@ -107,11 +108,11 @@ def command(
         raise click.exceptions.Exit(_STOPPED)
 
 
-def _plan(spec: str) -> SelectPlan:
+def _plan(spec: str, table: str) -> SelectPlan:
     """The plan, not fitted.
 
     Raises:
-        ConfigError: It has no judge, or no store of its verdicts.
+        ConfigError: It has no judge, or no store of its verdicts beside the one of the answers.
         UnknownNameError: There is no such plan, or it has no such parameter.
     """
     from fusionfactory.plans import make_plan
@@ -126,6 +127,9 @@ def _plan(spec: str) -> SelectPlan:
         raise ConfigError(msg, field="select:judge")
     if not plan.log:
         msg = f"no store for the verdicts is named: select:judge={plan.judge},log=STORE"
+        raise ConfigError(msg, field="select:log")
+    if table == plan.log or Path(table).absolute() == Path(plan.log).absolute():
+        msg = f"{plan.log} holds the answers: give the verdicts on them a store of their own"
         raise ConfigError(msg, field="select:log")
     return plan
 
