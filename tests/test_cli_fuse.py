@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from fused_table import STUDENT, fused_table
+from fusionfactory.table import OutcomeTable
 from test_cli import Run, run
 
 if TYPE_CHECKING:
@@ -100,6 +103,15 @@ def test_a_router_that_can_take_no_arm_is_refused_before_anything_is_fitted(
     arguments = ("--router", "ridge,knn-paper", "--leave-out", "arm")
     assert run("evaluate", "scores.parquet", *arguments) == 2
     assert "'knn-paper' learns one policy's labels and can take no arm" in run.err
+
+
+def test_missing_domains_are_told_before_arms_are_left_out(run: Run, folder: Path) -> None:
+    table = OutcomeTable.read(folder / "scores.parquet")
+    bare = replace(table, queries=table.queries.with_columns(domain=pl.lit(None, pl.String)))
+    bare.write(folder / "bare.parquet")
+    arguments = ("--router", "knn-paper", "--leave-out", "arm", "--leave-out", "domain")
+    assert run("evaluate", "bare.parquet", *arguments) == 2
+    assert "bare.parquet, field 'domain': needs at least two domains" in run.err
 
 
 @pytest.mark.parametrize(

@@ -132,8 +132,11 @@ def _left_out(
 ) -> dict[str, Any]:
     """The part `left_out` of the JSON. It comes first, so that wrong use is told at once."""
     from fusionfactory.evaluation import clean
-    from fusionfactory.left_out import LABELS, leave_arms_out, leave_tasks_out
+    from fusionfactory.left_out import LABELS, leave_arms_out, leave_tasks_out, parts_of
 
+    ways: list[Part] = [by for by in ("task", "domain") if by in parts]
+    for by in ways:
+        parts_of(outcomes, by)
     found: dict[str, Any] = {}
     for part in dict.fromkeys(parts):
         if part == "arm":
@@ -141,7 +144,7 @@ def _left_out(
                 outcomes, labels=labels or LABELS, seeds=seeds, test_share=test_share, **shared
             )
         else:
-            by: Part = "task" if part == "task" else "domain"
+            by = "task" if part == "task" else "domain"
             found[part] = leave_tasks_out(outcomes, by=by, **shared)
     return {"left_out": clean(found)}
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from fusionfactory.left_out.arms import LABELS, leave_arms_out
-from fusionfactory.left_out.tasks import leave_tasks_out
+from fusionfactory.left_out.tasks import leave_tasks_out, parts_of
 
-__all__ = ["LABELS", "leave_arms_out", "leave_tasks_out"]
+__all__ = ["LABELS", "leave_arms_out", "leave_tasks_out", "parts_of"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Part", "leave_tasks_out"]
+__all__ = ["Part", "leave_tasks_out", "parts_of"]
 
 Part: TypeAlias = Literal["task", "domain"]
 
@@ -65,7 +65,7 @@ def leave_tasks_out(
         UnknownNameError: A router, or a parameter of one, is unknown.
     """
     setting = Setting.of(table, routers, scenario, encoder, seed, min_coverage, draws, 2)
-    names, left_out = _parts(setting.table, by)
+    names, left_out = parts_of(setting.table, by)
     total, found = len(names) * len(routers), []
     for number, spec in enumerate(routers):
         rows, places, gains = [], [], []
@@ -93,8 +93,12 @@ def _labels(table: OutcomeTable, by: Part) -> NDArray[np.str_]:
     return np.asarray(table.queries["domain"].fill_null("").to_list(), dtype=np.str_)
 
 
-def _parts(table: OutcomeTable, by: Part) -> tuple[list[str], dict[str, int]]:
-    """Names that have queries enough, and the sizes of the others, which are always learnt from."""
+def parts_of(table: OutcomeTable, by: Part) -> tuple[list[str], dict[str, int]]:
+    """Names that have queries enough, and the sizes of the others, which are always learnt from.
+
+    Raises:
+        TableError: There are fewer than two tasks or domains, or none has enough queries.
+    """
     names, counts = np.unique(_labels(table, by), return_counts=True)
     sizes = dict(zip(names.tolist(), counts.tolist(), strict=True))
     kept = [name for name, count in sizes.items() if count >= _FEWEST_QUERIES]
