@@ -94,6 +94,16 @@ def test_a_judge_that_knows_lifts_the_plan_above_its_candidates(log: Path) -> No
     assert np.allclose(done.cost_usd, paid)
 
 
+def test_how_sure_candidates_were_is_read_from_what_is_recorded(log: Path) -> None:
+    known = np.random.default_rng(0).uniform(-2, 0, (120, 5))
+    table = replace(answered_table(120, seed=13), logprob=known)
+    plan = SelectPlan(judge="judge", candidates=SMALL, log=str(log))
+    collected(log, plan, table)
+    logprobs = plan.fit(table).own(table, None)[1].logprobs
+    assert np.array_equal(logprobs[:, :-1], known[:, : len(SMALL)])
+    assert np.isnan(logprobs[:, -1]).all()
+
+
 def test_a_judge_that_follows_the_order_is_not_asked(log: Path) -> None:
     train, test = answered_table(200, seed=3), answered_table(100, seed=4)
     plan = SelectPlan(judge="judge", candidates=SMALL, log=str(log))

@@ -48,7 +48,8 @@ class Judged:
     @property
     def answers(self) -> AnswerGroups:
         """Of the table, for `Plan.hear`."""
-        return AnswerGroups.of(self.groups, [t for row in texts(self.table) for t in row])
+        said = [text for row in texts(self.table) for text in row]
+        return AnswerGroups.of(self.groups, said, self.table.logprob)
 
     @classmethod
     def of(
