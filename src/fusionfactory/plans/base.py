@@ -91,9 +91,10 @@ class Plan(Estimator, ABC):
         if self.folds < 2:
             msg = f"must be at least 2, got {self.folds}"
             raise ConfigError(msg, field="folds")
-        scored = table.observed().any(axis=1)
-        if scored.sum() < _FEWEST_QUERIES:
-            msg = f"a plan learns from at least {_FEWEST_QUERIES} scored queries, got {scored.sum()}"
+        scored = np.asarray(table.observed().any(axis=1))
+        count = int(scored.sum())
+        if count < _FEWEST_QUERIES:
+            msg = f"a plan learns from at least {_FEWEST_QUERIES} scored queries, got {count}"
             raise TableError(msg, field="performance")
         if not scored.all():
             table, answers = table.rows(scored), answers and answers.rows(scored)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from fusionfactory.errors import ConfigError, PolicyError
+from fusionfactory.missing import complete
 from fusionfactory.plans.base import Plan
 from fusionfactory.plans.calibration import expected_calibration_error
 from fusionfactory.plans.confidence import Confidence
+from fusionfactory.plans.costs import filled_costs
 from fusionfactory.plans.search import find_stages
 from fusionfactory.plans.state import Advice, Said, State
 from fusionfactory.plans.stopping import Stopping
@@ -130,7 +132,8 @@ class CascadePlan(Plan):
     def _learn(self, whole: State, table: OutcomeTable, folds: IntArray) -> None:
         """Confidences and stopping rules, each out of fold for what builds on it."""
         quality = table.quality[:, self.columns_]
-        cost = np.nan_to_num(table.cost_usd[:, self.columns_])
+        filled = np.clip(complete(table.quality), 0.0, 1.0)[:, self.columns_]
+        cost = filled_costs(table)[:, self.columns_]
         rows = np.arange(len(table))
         self.confidences_, features = [None], []
         reached = np.zeros((1 << self._count, len(table)))
@@ -146,8 +149,10 @@ class CascadePlan(Plan):
             features.append(self._features(state, leaders))
             if mask:
                 answer = self._standing(state, leaders.ballot, ballots.votes)
-                reached[mask] = np.nan_to_num(quality[rows, answer])
-        self.metrics_["calibration_error"] = expected_calibration_error(leaders.first, reached[-1])
+                reached[mask] = filled[rows, answer]
+        self.metrics_["calibration_error"] = expected_calibration_error(
+            leaders.first, quality[rows, answer]
+        )
         paid = np.stack([cost[:, self.stage_of_ == s].sum(axis=1) for s in range(self._count)])
         self.stopping_ = Stopping(seed=self.seed)
         found = self.stopping_.fit(features[:-1], reached, paid, self.price_, folds)
@@ -171,10 +176,13 @@ class CascadePlan(Plan):
         )
 
     def _stage_costs(self, state: State) -> FloatArray:
-        """(n, k) expected USD of every stage."""
-        cost = np.nan_to_num(state.outlook.cost_usd)
-        stages = self.stage_of_[:, None] == np.arange(self._count)
-        return np.asarray(cost @ stages)
+        """(n, k) expected USD of every stage, of its arms whose cost was ever seen."""
+        return np.asarray(np.nan_to_num(state.outlook.cost_usd) @ self._membership)
+
+    @property
+    def _membership(self) -> BoolArray:
+        """(m, k) which arms are in which stage."""
+        return np.asarray(self.stage_of_[:, None] == np.arange(self._count))
 
     # Running
 
@@ -210,10 +218,14 @@ class CascadePlan(Plan):
         return np.asarray(np.sum(bits, axis=0))
 
     def _affordable(self, state: State) -> BoolArray:
-        """(n, k) whether a stage would stay within the ceiling on a query's cost."""
+        """(n, k) whether a stage would stay within the ceiling on a query's cost.
+
+        One with an arm whose cost was never seen is not known to.
+        """
         cost = self._stage_costs(state)
         if self.ceiling_usd_ is None:
             return np.ones(cost.shape, bool)
+        cost = np.where(np.isnan(state.outlook.cost_usd) @ self._membership, np.inf, cost)
         spent = np.where(state.asked, np.nan_to_num(state.outlook.cost_usd), 0.0).sum(axis=1)
         return np.asarray(spent[:, None] + cost <= self.ceiling_usd_)
 
@@ -224,7 +236,8 @@ class CascadePlan(Plan):
 
         Raises:
             NotFittedError: Before `fit`.
-            PolicyError: The budget is below what the cheapest rule spends.
+            PolicyError: The budget is below what the cheapest rule spends, or cost matters and no
+                arm's cost is known.
         """
         self.check_fitted()
         other = self.at(self._step(policy))
@@ -247,6 +260,10 @@ class CascadePlan(Plan):
         return other
 
     def _step(self, policy: Policy) -> int:
+        weighs = policy.beta > 0 or policy.budget_usd is not None or policy.max_cost_usd is not None
+        if weighs and self.competence_.cost_.is_empty:
+            msg = f"policy {policy.name!r} weighs cost, but no arm's cost is known"
+            raise PolicyError(msg)
         if policy.budget_usd is not None:
             within = np.nonzero(self.spend_usd_ <= policy.budget_usd)[0]
             if not within.size:

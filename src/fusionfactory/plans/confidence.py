@@ -54,7 +54,12 @@ class Confidence(Estimator):
         self.reset()
         ballots = state.ballots()
         features = _describe(state, ballots)
+        if not len(ballots):
+            self.coef_ = np.zeros(features.shape[1])
+            self.calibration_ = Calibration().fit(np.zeros(0), np.zeros(0, bool))
+            return np.zeros(0)
         right = ballots.supported(quality) > 0.5
+        known = ballots.supported(np.where(np.isnan(quality), 0.0, 1.0)) > 0
         spread = features.std(axis=0)
         spread = np.where(spread > _SMALLEST_SPREAD, spread, 1.0)
         scaled = features / spread
@@ -63,14 +68,16 @@ class Confidence(Estimator):
         start: FloatArray = np.zeros(features.shape[1])
         for held in np.unique(folds):
             out = fold == held
-            used = ~out if not out.all() else out
+            used = (~out if not out.all() else out) & known
             start = solve_logit(scaled[used], ballots.query[used], right[used], start, self.penalty)
             utility[out] = scaled[out] @ start
-        weights = solve_logit(scaled, ballots.query, right, start, self.penalty)
+        weights = solve_logit(
+            scaled[known], ballots.query[known], right[known], start, self.penalty
+        )
         self.coef_ = weights / spread
         raw = _shares(utility, ballots)
         ballot = ballots.leaders(raw).ballot
-        ballot = ballot[ballot >= 0]
+        ballot = ballot[(ballot >= 0) & known[ballot]]
         self.calibration_ = Calibration().fit(raw[ballot], right[ballot])
         return self.calibration_.predict(raw)
 

@@ -97,6 +97,9 @@ def guaranteed(
     if loss is not None:
         quality = np.stack([run.quality for run in runs], axis=1)
         known = ~np.isnan(quality).any(axis=1)
+        if not known.any():
+            msg = "no query has a recorded outcome at every price: a loss cannot be promised"
+            raise PolicyError(msg)
         lost = np.clip(quality[known, :1] - quality[known], 0.0, None)
         return plan.at(boldest(lost, loss))
     assert budget_usd is not None  # noqa: S101  one of the two is given

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from fusionfactory.missing import complete
 from fusionfactory.plans.ballots import Ballots
 from fusionfactory.plans.confidence import solve_logit
+from fusionfactory.plans.costs import filled_costs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +56,7 @@ def find_stages(table: OutcomeTable, said: Said) -> list[list[int]]:
     stages = max(_ladders(table), key=bench.worth)
     worth = bench.worth(stages)
     for _ in range(_MOVES):
-        found = max(_moves(stages, bench.candidates), key=bench.worth)
+        found = max(_moves(stages, bench.candidates), key=bench.worth, default=stages)
         if bench.worth(found) <= worth + _LEAST_GAIN:
             break
         stages, worth = found, bench.worth(found)
@@ -102,16 +104,18 @@ class _Bench:
         cost = table.arm_cost_usd()
         best = table.best_single()
         scale = float(cost[best]) if cost[best] > 0 else 1.0
-        self.cost = np.nan_to_num(table.cost_usd) / scale
+        self.cost = filled_costs(table) / scale
+        self.alone = complete(table.quality)
+        self.quality = np.nan_to_num(table.arm_quality())
         ballots = Ballots.of(said.groups, np.ones_like(said.groups, dtype=bool))
-        right = ballots.supported(table.quality) > 0.5
+        right = ballots.supported(self.alone) > 0.5
         reading = ballots.votes * said.reading[ballots.query]
         features = np.hstack([ballots.votes, reading.sum(axis=1, keepdims=True)])
         features = features.astype(np.float64)
         coef = solve_logit(features, ballots.query, right, np.zeros(features.shape[1]), 0.003)
         self.ballots, self.right = ballots, right
         self.weights = (ballots.votes * coef[:-1] + reading * coef[-1]).astype(np.float32)
-        value = np.nan_to_num(table.arm_quality()) - self.cost.mean(axis=0) * _PRICES[0]
+        value = self.quality - self.cost.mean(axis=0) * _PRICES[0]
         self.candidates = [int(arm) for arm in np.argsort(-value, kind="stable")[:_CANDIDATES]]
         self._scored: dict[frozenset[int], tuple[FloatArray, FloatArray]] = {}
         self._worth: dict[Stages, float] = {}
@@ -148,7 +152,8 @@ class _Bench:
             total = self.weights[standing][:, columns].sum(axis=1)
             leaders = part.leaders(total)
             some = leaders.ballot >= 0
-            right = np.zeros(len(some))
+            # Where no answer can be read, the plan answers by the arm that knows most.
+            right = self.alone[:, columns[int(self.quality[columns].argmax())]].copy()
             right[some] = self.right[standing][leaders.ballot[some]]
             self._scored[arms] = leaders.first - np.maximum(leaders.second, 0.0), right
         return self._scored[arms]

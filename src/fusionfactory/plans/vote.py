@@ -142,7 +142,7 @@ class VotePlan(Plan):
         leaders = ballots.leaders(self._tally(state, ballots))
         missing = ~state.asked
         rest = np.where(missing, self._weights(state), 0.0).sum(axis=1)
-        open_ = (leaders.ballot < 0) | (leaders.first - leaders.second <= rest)
+        open_ = (leaders.ballot < 0) | ((leaders.first - leaders.second <= rest) & (rest > 0))
         first = np.zeros(missing.shape, bool)
         first[np.arange(len(state)), missing.argmax(axis=1)] = True
         call = first & missing & open_[:, None]
