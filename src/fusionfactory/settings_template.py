@@ -174,8 +174,8 @@ decide_within_s = 1.0
 # Folder of `think evaluate --gates`, for models with the strategy `gated`.
 # gates = "gates"
 
-# A plan asks several arms and answers by what they agree on: `fit --plan` makes it, and clients name
-# it as a model. `allow_endpoint` lets its encoder send questions to the endpoint that it names.
+# A plan asks several arms and answers by what they agree on: `fit --plan` makes it, and clients
+# name it as a model. `allow_endpoint` lets its encoder send questions to the endpoint that it names.
 # [[serve.plans]]
 # name = "careful"
 # path = "plan"
