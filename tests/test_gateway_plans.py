@@ -449,6 +449,7 @@ def test_a_judge_picks_and_its_verdict_is_no_answer(stub: StubUpstream, tmp_path
     collected(tmp_path / "log.db", select, train)
     save_plan(select.fit(train), tmp_path / "plan")
     say(stub, APART)
+    stub.models["small-a"].latency_s = 0.2
     stub.models["judge"] = Knobs(text='{"reason": "it is so", "best": "B"}')
     models = (*MODELS, {"name": "judge", "endpoint": "stub"})
     with serving(stub, tmp_path / "plan", tmp_path, models=models) as served:

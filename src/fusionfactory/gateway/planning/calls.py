@@ -55,7 +55,7 @@ class Calls:
         record: Of the request; gets the attempts, and the time that they took.
 
     Attributes:
-        answered: Of every call that was answered: a record of its own.
+        answered: Of every call that was answered, in the order of the calls: a record of its own.
         record: See above.
         bodies: Arm to its whole answer; of a judge, the last one.
         usages: What each answer says that it used.
@@ -121,6 +121,7 @@ class Calls:
             for part in parts:
                 record.attempts += part.attempts
                 record.excluded = {**record.excluded, **part.excluded}
+            self.answered += [part for part in parts if part.arm is not None]
         return parts
 
     async def _call(self, call: _Wanted, part: Record) -> None:
@@ -166,7 +167,6 @@ class Calls:
             _without_logprobs(document)
         self.bodies[part.arm] = document
         self.usages.append(document.get("usage"))
-        self.answered.append(part)
 
     def _wants_logprobs(self, arm: str) -> bool:
         """Whether the plan is to know log-probabilities that the client did not ask for."""
