@@ -12,6 +12,7 @@ from answered_table import answered_table
 from fusionfactory.errors import ConfigError, NotFittedError, PolicyError, TableError
 from fusionfactory.plans import execute, load_plan, replay, save_plan
 from fusionfactory.plans.cascade import CascadePlan
+from fusionfactory.plans.competence import Competence
 from fusionfactory.plans.state import Said
 from fusionfactory.policy import Policy
 
@@ -116,6 +117,16 @@ def test_a_call_of_unknown_cost_makes_the_cost_of_its_query_unknown(
     assert asked.any()
     assert np.array_equal(np.isnan(done.cost_usd[:20]), asked)
     assert np.array_equal(done.cost_usd[20:], known.cost_usd[20:])
+
+
+def test_what_is_expected_of_a_query_on_train_does_not_come_from_it() -> None:
+    table = answered_table(120, seed=9)
+    folds = np.arange(120) % 4
+    dearer = replace(table, cost_usd=np.where(folds[:, None] == 1, 7.0, table.cost_usd))
+    plain = Competence().fit(table, folds).cost_usd
+    other = Competence().fit(dearer, folds).cost_usd
+    assert np.allclose(plain[folds == 1], other[folds == 1])
+    assert not np.allclose(plain[folds == 0], other[folds == 0])
 
 
 def test_saved_and_loaded_it_does_the_same(

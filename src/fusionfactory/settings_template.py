@@ -175,7 +175,7 @@ decide_within_s = 1.0
 # gates = "gates"
 
 # A plan asks several arms and answers by what they agree on: `fit --plan` makes it, and clients
-# name it as a model. `allow_endpoint` lets its encoder send questions to the endpoint that it names.
+# name it as a model. `allow_endpoint` lets its encoder send questions to the endpoint it names.
 # [[serve.plans]]
 # name = "careful"
 # path = "plan"

@@ -79,7 +79,7 @@ class Competence(Estimator):
             folds: (n,) fold of every query, near-duplicates in one.
 
         Returns:
-            The outlook of the training queries, quality and topics out of fold.
+            The outlook of the training queries, out of fold.
         """
         self.reset()
         encoder = make_encoder(self.encoder)
@@ -89,15 +89,19 @@ class Competence(Estimator):
         labels = task_labels(table)
         topics = np.eye(int(labels.max()) + 1)[labels]
         self.arms_count_ = quality.shape[1]
-        self.cost_ = CostModel().fit(features, table)
         guess = np.zeros((len(table), quality.shape[1] + topics.shape[1]))
+        cost_usd = np.full(quality.shape, np.nan)
         for fold in np.unique(folds):
             held = folds == fold
             used = ~held if not held.all() else held
             self._learn(features[used], quality[used], topics[used])
             guess[held] = self._guess(features[held])
+            cost_usd[held] = (
+                CostModel().fit(features[used], table.rows(used)).predict(features[held])
+            )
         self._learn(features, quality, topics)
-        return self._outlook(guess, features)
+        self.cost_ = CostModel().fit(features, table)
+        return self._outlook(guess, cost_usd)
 
     def _learn(self, features: FloatArray, quality: FloatArray, topics: FloatArray) -> None:
         self.coef_, self.intercept_ = solve_ridge(features, np.hstack([quality, topics]))
@@ -110,10 +114,10 @@ class Competence(Estimator):
         linear[:, : self.arms_count_] /= 2
         return np.asarray(linear)
 
-    def _outlook(self, guess: FloatArray, features: FloatArray) -> Outlook:
+    def _outlook(self, guess: FloatArray, cost_usd: FloatArray) -> Outlook:
         quality = np.clip(guess[:, : self.arms_count_], _LEAST, 1 - _LEAST)
         topics = np.clip(guess[:, self.arms_count_ :], 0.0, 1.0)
-        return Outlook(np.log(quality / (1 - quality)), topics, self.cost_.predict(features))
+        return Outlook(np.log(quality / (1 - quality)), topics, cost_usd)
 
     def predict(self, texts: Sequence[str]) -> Outlook:
         """The outlook of n new texts.
@@ -123,4 +127,4 @@ class Competence(Estimator):
         """
         self.check_fitted()
         features = self.encoder_.encode(texts)
-        return self._outlook(self._guess(features), features)
+        return self._outlook(self._guess(features), self.cost_.predict(features))
