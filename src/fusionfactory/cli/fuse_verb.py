@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
 from rich.table import Table
 
 from fusionfactory.cli.findings import print_findings
+from fusionfactory.cli.fuse_save import print_saved, saved_facts
 from fusionfactory.cli.gains import coloured, print_notes
 from fusionfactory.cli.output import (
     about,
@@ -71,6 +72,9 @@ def _names(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
               help="Leave out arms that are scored on fewer of the queries.")  # fmt: skip
 @click.option("--robustness", is_flag=True,
               help="Try edits and triggers on the fused choice of the first split.")  # fmt: skip
+@click.option("--save", "folder", type=click.Path(path_type=Path),
+              help="Directory to write plans and the fused choice's router to, fitted on all of "
+              "TABLE, for serve.")  # fmt: skip
 @click.option("--format", "format_name", help="Format of TABLE [found from the file].")
 @click.option("--html", "report_path", type=click.Path(path_type=Path),
               help="Report to write: .html, .md or .json.")  # fmt: skip
@@ -87,37 +91,54 @@ def command(
     test_share: float,
     min_coverage: float,
     robustness: bool,
+    folder: Path | None,
     format_name: str | None,
     report_path: Path | None,
     json_path: str | None,
 ) -> None:
     """Compares direct, think, thought, student and routed answers and plans on part of TABLE.
 
-    Everything is learnt on the other part. Plans need the responses in TABLE.
+    Everything is learnt on the other part. Plans need the responses in TABLE. With --save the
+    gateway gets what was compared: it chooses per query among arms and plans.
     """
-    from fusionfactory.fuse import PLANS, fuse
+    from fusionfactory.fuse import PLANS, fit_fused, fuse, save_fused
+    from fusionfactory.fuse.saved import check_directory
 
     if report_path:
         check_path(report_path)
+    if folder:
+        check_directory(folder)
     where = console(json_path)
     outcomes = read_table(table, format_name)
+    options: dict[str, Any] = {
+        "plans": () if plans == ("none",) else plans or PLANS,
+        "router": router,
+        "encoder": encoder,
+        "min_coverage": min_coverage,
+    }
+    scenarios = scenarios or ("performance",)
     with about(table), progress_bar(where) as progress:
+        outcomes = outcomes.select_arms(arms) if arms else outcomes
         found = fuse(
-            outcomes.select_arms(arms) if arms else outcomes,
-            plans=() if plans == ("none",) else plans or PLANS,
-            router=router,
+            outcomes,
             students=students,
-            scenarios=scenarios or ("performance",),
+            scenarios=scenarios,
             seeds=seeds,
-            encoder=encoder,
             test_share=test_share,
-            min_coverage=min_coverage,
             robustness=robustness,
             progress=progress,
+            **options,
         )
     print_fusion(where, found)
+    content = found.to_json()
+    if folder:
+        with about(table), progress_bar(where) as progress:
+            fused = fit_fused(outcomes, scenario=scenarios[0], progress=progress, **options)
+        save_fused(fused, folder)
+        content["saved"] = saved_facts(fused, folder)
+        print_saved(where, content["saved"], folder)
     if json_path:
-        write_json(found.to_json(), json_path)
+        write_json(content, json_path)
     if report_path:
         write_report(found.to_json(), report_path)
         where.print(f"report: {report_path}", markup=False)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fusionfactory.evaluation import Progress
     from fusionfactory.table import OutcomeTable
 
-__all__ = ["Fusion", "fuse"]
+__all__ = ["FOLDS", "Fusion", "check", "checked", "fuse"]
 
 FOLDS = 3
 """Parts of the train side: for each, routers and plans are fitted on the others."""
@@ -113,9 +113,9 @@ def fuse(
         PolicyError: A scenario's name is unknown, none can be run, or a number is out of range.
         UnknownNameError: The router or a plan, or a parameter of one, is unknown.
     """
-    _check(router, encoder, seeds, folds)
+    check(router, encoder, seeds, folds)
     table, dropped = covered_arms(table, min_coverage)
-    levels_of(_checked(table).arms, students)
+    levels_of(checked(table).arms, students)
     table = with_usable_costs(table)
     policies, skipped = applicable([Policy.parse(name) for name in scenarios], table, min_coverage)
     planning = Planning.of(table, plans, folds)
@@ -164,7 +164,13 @@ class _Steps:
         return next_step
 
 
-def _check(router: str, encoder: str, seeds: int, folds: int) -> None:
+def check(router: str, encoder: str, seeds: int, folds: int) -> None:
+    """Finds wrong numbers, and routers that cannot take part, before anything is fitted.
+
+    Raises:
+        PolicyError: A number is out of range, or the router knows one policy only.
+        UnknownNameError: The router, or a parameter of it, is unknown.
+    """
     for name, number, least in (("seeds", seeds, 1), ("folds", folds, 2)):
         if number < least:
             msg = f"expected at least {least}, got {number}"
@@ -174,8 +180,12 @@ def _check(router: str, encoder: str, seeds: int, folds: int) -> None:
         raise PolicyError(msg, field="router")
 
 
-def _checked(table: OutcomeTable) -> OutcomeTable:
-    """The table, where there is something to choose between and no arm is called as a row is."""
+def checked(table: OutcomeTable) -> OutcomeTable:
+    """The table, where there is something to choose between and no arm is called as a row is.
+
+    Raises:
+        TableError: There is one arm only, or one is called so.
+    """
     if len(table.arms) < 2:
         msg = f"only one arm ({table.arm_names[0]}): there is nothing to choose between"
         raise TableError(msg, field="llm")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -132,16 +132,15 @@ class Planning:
         found: dict[str, list[Planned]] = {policy.name: [] for policy in policies}
         if self.answers is None:
             return found
-        number = fold_numbers(contest.train, self.folds, contest.seed)
         rows = np.setdiff1d(np.arange(len(self.answers.groups)), contest.test_rows)
-        trained, tested = self.answers.rows(rows), self.answers.rows(contest.test_rows)
+        train, tested = self._only(rows), self.answers.rows(contest.test_rows)
         telling = not self.told
         for spec in self.specs:
             report(spec)
             start = time.perf_counter()
-            plan = self._fit(spec, contest, encoder, contest.train, trained)
+            plan = train.fit(spec, contest.train, contest.seed, encoder)
             fit_s = time.perf_counter() - start
-            inside = self._inside(spec, contest, encoder, trained, number, policies)
+            inside = train.inside(spec, contest.train, contest.seed, encoder, policies)
             points = curve(plan, contest.test, tested)
             name = f"{PLAN}{self._called(spec)}"
             for policy in policies:
@@ -168,41 +167,37 @@ class Planning:
         kind = spec.partition(":")[0]
         return kind if len(spec) > _LONGEST_NAME and kinds.count(kind) == 1 else spec
 
-    def _fit(
-        self,
-        spec: str,
-        contest: Contest,
-        encoder: Encoder | str,
-        table: OutcomeTable,
-        answers: AnswerGroups,
-    ) -> Plan:
-        plan = make_plan(spec, encoder=encoder, seed=contest.seed)
-        return plan.fit(table, answers=answers)
+    def fit(self, spec: str, table: OutcomeTable, seed: int, encoder: Encoder | str) -> Plan:
+        """A plan, fitted on the whole table whose answers these are."""
+        plan = make_plan(spec, encoder=encoder, seed=seed)
+        return plan.fit(table, answers=self.answers)
 
-    def _inside(
+    def inside(
         self,
         spec: str,
-        contest: Contest,
+        table: OutcomeTable,
+        seed: int,
         encoder: Encoder | str,
-        answers: AnswerGroups,
-        number: IntArray,
         policies: Sequence[Policy],
     ) -> dict[str, Answered]:
-        """Policy name to what the plan did on train, each part by a fit on the others."""
-        train = contest.train
+        """Policy name to what a plan does on the table, each part by a fit on the others."""
+        number = fold_numbers(table, self.folds, seed)
         parts: dict[str, list[Answered]] = {policy.name: [] for policy in policies}
         order = []
         for fold in range(self.folds):
-            held = np.nonzero(number == fold)[0]
-            used = np.nonzero(number != fold)[0]
+            held, used = (np.nonzero(mask)[0] for mask in (number == fold, number != fold))
             order.append(held)
-            plan = self._fit(spec, contest, encoder, train.rows(used), answers.rows(used))
+            plan = self._only(used).fit(spec, table.rows(used), seed, encoder)
+            part, answers = table.rows(held), self._only(held).answers
             for policy in policies:
-                part = train.rows(held)
-                done = replay(under(plan, policy), part, answers.rows(held))
+                done = replay(under(plan, policy), part, answers)
                 parts[policy.name].append(_answered(plan, part, done))
         back = np.argsort(np.concatenate(order))
         return {name: Answered.joined(some).rows(back) for name, some in parts.items()}
+
+    def _only(self, rows: IntArray) -> Planning:
+        """The same plans on some of the queries."""
+        return replace(self, answers=self.answers and self.answers.rows(rows))
 
 
 def _listed(specs: Sequence[str]) -> str:
