@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from answered_table import answered_table
+from fusionfactory.cli.gateway_log import choices_of
 from fusionfactory.config import Config
 from fusionfactory.gateway.access.keys import KeyFile
 from fusionfactory.gateway.build import build, close
@@ -264,3 +265,15 @@ def test_a_shadow_router_may_choose_a_plan(routing: Routing) -> None:
 
     assert asyncio.run(shadow()) == {"v3": "careful"}
     assert asyncio.run(shadow(barred={"careful": "it cannot"})) == {"v3": "large"}
+
+
+def test_a_comparison_of_routers_knows_the_plans_that_may_be_chosen() -> None:
+    config = Config.model_validate(
+        {
+            "endpoints": [{"name": "stub", "base_url": "http://127.0.0.1:9/v1"}],
+            "models": MODELS,
+            "serve": {"plans": [{"name": "careful", "path": "plan"}]},
+        }
+    )
+    assert choices_of(config) == (*ARMS, "careful")
+    assert choices_of(Config()) is None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fusionfactory.gateway.learning.promotion import Comparison
     from fusionfactory.off_policy import Estimate
 
-__all__ = ["arms_of", "log_options", "print_comparison", "since_days"]
+__all__ = ["arms_of", "choices_of", "log_options", "print_comparison", "since_days"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -52,6 +52,12 @@ def arms_of(config: Config) -> tuple[str, ...] | None:
     from fusionfactory.gateway.fleet import Fleet
 
     return tuple(Fleet(config).targets)
+
+
+def choices_of(config: Config) -> tuple[str, ...] | None:
+    """Names of what a router of the gateway may choose: arms and plans; None as `arms_of`."""
+    arms = arms_of(config)
+    return None if arms is None else (*arms, *(plan.name for plan in config.serve.plans))
 
 
 def print_comparison(where: Console, told: Comparison, candidate: str, incumbent: str) -> None:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionfactory.cli.calls import store_option
-from fusionfactory.cli.gateway_log import arms_of, log_options, print_comparison, since_days
+from fusionfactory.cli.gateway_log import (
+    arms_of,
+    choices_of,
+    log_options,
+    print_comparison,
+    since_days,
+)
 from fusionfactory.cli.output import console, json_option, write_json
 from fusionfactory.errors import TableError
 from fusionfactory.policy import Policy
@@ -68,17 +74,18 @@ def command(
     with Store(store) as opened:
         logged = Traffic(opened).logged(since_days(days))
         outcomes = opened.table(responses=False)
-    asked = arms_of(config)
     held = held_out(logged, holdout, split, seed)
     made = fit_candidate(
         outcomes, logged, held, router=router or DEFAULT_ROUTER, encoder=encoder, seed=seed,
-        arms=asked, incumbent=incumbent,
+        arms=arms_of(config), incumbent=incumbent,
     )  # fmt: skip
     told, why_not = None, "no version decides yet"
     if current and incumbent:
         decides = Rated(incumbent, versions.find(current).at)
         try:
-            told = compare(logged, Rated(made.router), decides, trade_off, among=held, asked=asked)
+            told = compare(
+                logged, Rated(made.router), decides, trade_off, among=held, asked=choices_of(config)
+            )
         except TableError as error:
             why_not = str(error)
     facts: dict[str, Any] = {

@@ -9,7 +9,7 @@ import click
 from rich import box
 from rich.table import Table
 
-from fusionfactory.cli.gateway_log import arms_of, log_options, print_comparison, since_days
+from fusionfactory.cli.gateway_log import choices_of, log_options, print_comparison, since_days
 from fusionfactory.cli.output import console, json_option, write_json
 from fusionfactory.errors import ConfigError
 from fusionfactory.policy import Policy
@@ -75,7 +75,7 @@ def command(
         if not force and before and chosen.id != before:
             trade_off = Policy.parse(policy or config.serve.routing.auto)
             told = _estimated(versions, chosen, before, store, trade_off,
-                              since_days(days), allow_endpoint, arms_of(config))  # fmt: skip
+                              since_days(days), allow_endpoint, choices_of(config))  # fmt: skip
             print_comparison(where, told.comparison, chosen.id, before)
             _print_moves(where, told)
             versions.note(chosen.id, {"against": before, "estimate": told.to_json()})
