@@ -77,3 +77,12 @@ def test_its_confidence_tells_right_answers_from_wrong_ones() -> None:
     brier = float(((done.confidence - done.quality) ** 2).mean())
     guess = float(((done.quality.mean() - done.quality) ** 2).mean())
     assert brier < 0.9 * guess
+
+
+def test_equal_arms_vote_together_though_no_second_one_alone_would_help() -> None:
+    table = answered_table(400, seed=8).select_arms(["small-a", "small-b", "small-c", "small-d"])
+    train, test = table.rows(np.arange(250)), table.rows(np.arange(250, 400))
+    plan = VotePlan().fit(train)
+    assert len(plan.arms_) >= 3
+    done = replay(plan, test)
+    assert done.quality.mean() > test.quality[:, train.best_single()].mean()

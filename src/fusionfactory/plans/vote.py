@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -118,11 +119,16 @@ class VotePlan(Plan):
         best = reached(chosen)
         while len(chosen) < min(self.most, len(table.arms)):
             others = [arm for arm in range(len(table.arms)) if arm not in chosen]
-            trials = [reached([*chosen, arm]) for arm in others]
-            if max(trials) <= best + _LEAST_GAIN:
+            found = max(([arm] for arm in others), key=lambda more: reached([*chosen, *more]))
+            if reached([*chosen, *found]) <= best + _LEAST_GAIN:
+                # A second voter alone cannot outvote the first.
+                pairs = [list(pair) for pair in combinations(others, 2)]
+                pairs = pairs if len(chosen) + 2 <= self.most else []
+                found = max(pairs, key=lambda more: reached([*chosen, *more]), default=found)
+            if reached([*chosen, *found]) <= best + _LEAST_GAIN:
                 break
-            best = max(trials)
-            chosen.append(others[int(np.argmax(trials))])
+            chosen += found
+            best = reached(chosen)
         return best, chosen
 
     def _weights(self, state: State) -> FloatArray:
