@@ -513,6 +513,13 @@ def test_a_reload_shares_what_stayed_and_reads_what_was_saved_anew(
     first = Plans.load(config, Fleet(config))
     same = Plans.load(config, Fleet(config), first)
     assert [id(served) for served in same] == [id(served) for served in first]
+    routing = config.serve.routing.model_copy(update={"decide_within_s": 9.0})
+    patient = config.model_copy(
+        update={"serve": config.serve.model_copy(update={"routing": routing})}
+    )
+    assert {id(served) for served in Plans.load(patient, Fleet(patient), first)}.isdisjoint(
+        id(served) for served in first
+    )
     save_plan(plan.at(3), tmp_path / "plan")
     (new,) = Plans.load(config, Fleet(config), same)
     assert new.plan.step_ == 3  # type: ignore[attr-defined]

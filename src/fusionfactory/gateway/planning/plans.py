@@ -90,7 +90,7 @@ class Plans:
             _check_name(name, names, fleet)
         patience_s = settings.routing.decide_within_s
         served = [
-            (before and before.kept(plan, fleet))
+            (before and before.kept(plan, fleet, patience_s))
             or ServedPlan.load(plan, fleet, patience_s=patience_s)
             for plan in settings.plans
         ]
@@ -112,10 +112,10 @@ class Plans:
         obstacle = _obstacle(request) if self._served else None
         return dict.fromkeys(self._served, obstacle) if obstacle else {}
 
-    def kept(self, settings: PlanSettings, fleet: Fleet) -> ServedPlan | None:
-        """The plan of that name, if it is the one that lies there now."""
+    def kept(self, settings: PlanSettings, fleet: Fleet, patience_s: float) -> ServedPlan | None:
+        """The plan of that name, if files and settings are as they were."""
         found = self._served.get(settings.name)
-        if found is None or found.stamp != plan_stamp(settings.path):
+        if found is None or found.stamp != plan_stamp(settings, patience_s):
             return None
         found.check(fleet)
         return found

@@ -18,7 +18,6 @@ from fusionfactory.types import JUDGE_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
     from typing import TypeAlias
 
     from fusionfactory.answers import Equivalence
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from fusionfactory.policy import Policy
     from fusionfactory.serve_settings import PlanSettings
 
-    Stamp: TypeAlias = tuple[int, ...]
+    Stamp: TypeAlias = tuple[float, ...]
 
 __all__ = ["ServedPlan", "plan_stamp"]
 
@@ -70,7 +69,7 @@ class ServedPlan:
             ConfigError: It asks an arm that the settings do not have.
             MissingExtraError: Its answers are compared by a package that is not installed.
         """
-        stamp = plan_stamp(settings.path)
+        stamp = plan_stamp(settings, patience_s)
         plan = load_plan(settings.path, network=settings.allow_endpoint)
         served = cls(settings.name, plan, stamp=stamp, patience_s=patience_s)
         served.check(fleet)
@@ -149,10 +148,11 @@ class ServedPlan:
         return [states.rows(np.array([row])) for row in range(len(texts))]
 
 
-def plan_stamp(path: Path) -> Stamp:
-    """Of the files of a plan; another one means that it was saved anew."""
-    found = [file.stat() for file in sorted(path.glob("plan.*"))]
-    return tuple(number for stat in found for number in (stat.st_mtime_ns, stat.st_size))
+def plan_stamp(settings: PlanSettings, patience_s: float) -> Stamp:
+    """Of a plan's files and settings; another one means that it has to be read anew."""
+    found = [file.stat() for file in sorted(settings.path.glob("plan.*"))]
+    files = (number for stat in found for number in (stat.st_mtime_ns, stat.st_size))
+    return settings.allow_endpoint, patience_s, *files
 
 
 def _comparable(metric: str | None) -> Equivalence | None:

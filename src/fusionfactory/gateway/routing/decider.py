@@ -197,7 +197,8 @@ class Routing:
         if target is None and name in fleet.models:
             target = next((t for t in fleet.targets.values() if t.model.name == name), None)
         if target is None:
-            allowed = [n for n in fleet.models if ask.allowed is None or n in ask.allowed]
+            there = (*fleet.models, *self._plans)
+            allowed = [n for n in there if ask.allowed is None or n in ask.allowed]
             more = ", ..." if len(allowed) > _SHOWN else ""
             known = ", ".join((AUTO, *allowed[:_SHOWN]))
             message = f"there is no model {name!r:.200}; there are {known}{more}"
