@@ -229,9 +229,9 @@ def test_a_name_that_there_is_not(desk: Desk) -> None:
     assert (refused.value.status, refused.value.code) == (404, "model_not_found")
     with pytest.raises(Refusal, match=r"there are auto, large$"):
         decide(routing, ask(model="gpt-9", allowed=frozenset({"large"})))
+    planned, allowed = desk(plans={"careful": ("small",)}), frozenset({"large", "careful"})
     with pytest.raises(Refusal, match=r"there are auto, large, careful$"):
-        allowed = frozenset({"large", "careful"})
-        decide(desk(plans={"careful": ("small",)}), ask(model="gpt-9", allowed=allowed))
+        decide(planned, ask(model="gpt-9", allowed=allowed))
     with pytest.raises(Refusal, match=r"no model 'x{199};") as refused:
         decide(routing, ask(model="x" * 10_000_000))
     assert len(refused.value.message) < 400
