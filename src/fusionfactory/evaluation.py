@@ -35,6 +35,7 @@ __all__ = [
     "DEFAULT_SCENARIOS",
     "Encoded",
     "Evaluation",
+    "Steps",
     "applicable",
     "clean",
     "covered_arms",
@@ -126,7 +127,7 @@ def evaluate(
     policies, skipped = applicable([Policy.parse(name) for name in scenarios], table, min_coverage)
     bootstrap = Bootstrap(table.groups(), draws)
     passes = len({policy.judge for policy in policies})
-    steps = _Steps(progress, passes * seeds * len(routers))
+    steps = Steps(progress, passes * seeds * len(routers))
     boards: dict[str, list[dict[str, Any]]] = {}
     details: dict[str, Any] = {}
     found: dict[str, Any] = {}
@@ -155,12 +156,15 @@ def evaluate(
 
 
 @dataclass
-class _Steps:
+class Steps:
+    """Steps of a run, reported before each as `Progress` wants them."""
+
     report: Progress | None
     total: int
     done: int = 0
 
     def next(self, label: str) -> None:
+        """Reports the next one by its label."""
         if self.report:
             self.report(self.done, self.total, label)
         self.done += 1
@@ -197,7 +201,7 @@ def _contest(
     seed: int,
     encoder: str,
     test_share: float,
-    steps: _Steps,
+    steps: Steps,
     exams: list[Exam] | None,
 ) -> Contest:
     """A split and what every router did there; each is examined by the first policy, if at all."""

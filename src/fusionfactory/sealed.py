@@ -55,6 +55,25 @@ class SealedState:
         """Name of the file of arrays."""
         return f"{self.what}.safetensors"
 
+    def check_place(self, directory: Path) -> None:
+        """Checks that the files may be written to a directory.
+
+        Raises:
+            InputError: Of the kind `error`: something else lies there.
+        """
+        if not directory.exists():
+            return
+        own = {self.manifest, self.tensors}
+        if not directory.is_dir() or any(
+            file.name not in own and not file.name.startswith(STAGING)
+            for file in directory.iterdir()
+        ):
+            msg = (
+                f"exists and holds something other than a {self.what}: give an empty or new "
+                "directory"
+            )
+            raise self.error(msg, file=directory)
+
     def write(
         self,
         directory: Path,

@@ -18,6 +18,7 @@ from fusionfactory.cli.output import (
     read_table,
     write_json,
 )
+from fusionfactory.cli.specs import spec_names
 from fusionfactory.leaderboard import BASELINE_ROWS
 from fusionfactory.report import check_path, write_report
 from fusionfactory.report.document import read
@@ -33,16 +34,14 @@ if TYPE_CHECKING:
 __all__ = ["command", "print_evaluation"]
 
 
-def _names(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Lets `--router a,b --router c` mean three; `knn:k=20,seed=1` is one."""
+def _scenarios(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Lets `--scenario a,b --scenario c` mean three; `price:1e-6,max:0.01` is one."""
     found: list[str] = []
-    for value in values:
-        for part in value.split(","):
-            continues = found and ((":" in found[-1] and "=" in part) or part.startswith("max:"))
-            if continues:
-                found[-1] += f",{part}"
-            elif part.strip():
-                found.append(part.strip())
+    for part in (part.strip() for value in values for part in value.split(",")):
+        if found and part.startswith("max:"):
+            found[-1] += f",{part}"
+        elif part:
+            found.append(part)
     return tuple(found)
 
 
@@ -50,9 +49,9 @@ def _names(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
     "evaluate", epilog="Example: fusionfactory evaluate log.parquet --router stack,knn --seeds 3"
 )
 @click.argument("table")
-@click.option("--router", multiple=True, callback=_names, metavar="A,B",
+@click.option("--router", multiple=True, callback=spec_names, metavar="A,B",
               help="Routers: stack, knn:k=20, knn-paper [those of the base install].")  # fmt: skip
-@click.option("--scenario", multiple=True, callback=_names, metavar="S",
+@click.option("--scenario", multiple=True, callback=_scenarios, metavar="S",
               help="performance, balance, cost, judge, price:USD, budget:USD [four].")  # fmt: skip
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Splits.")
 @click.option("--encoder", default="text", show_default=True, help="Default text encoder.")

@@ -22,7 +22,7 @@ from fusionfactory.cli.output import (
     read_table,
     write_json,
 )
-from fusionfactory.registry import split_specs
+from fusionfactory.cli.specs import spec_names
 from fusionfactory.report import check_path, write_report
 from fusionfactory.report.document import read
 from fusionfactory.report.figures import MISSING, decimal, usd
@@ -43,16 +43,11 @@ _MOST_DOMAINS = 8
 """What a terminal has room for; the report and the JSON have all."""
 
 
-def _names(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Lets `--plan a,b --plan c` mean three; `cascade:stages=3,seed=1` is one."""
-    return tuple(spec for value in values for spec in split_specs(value))
-
-
 @click.command(
     "fuse", epilog="Example: fusionfactory fuse log.parquet --seeds 3 --html fusion.html"
 )
 @click.argument("table")
-@click.option("--plan", "plans", multiple=True, callback=_names, metavar="A,B",
+@click.option("--plan", "plans", multiple=True, callback=spec_names, metavar="A,B",
               help="Plans to compare: cascade, vote:most=5, select:judge=J,log=STORE (see pick); "
               "none for no plans [cascade, vote].")  # fmt: skip
 @click.option("--router", default="stack", show_default=True,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fusionfactory.contest import Contest
 from fusionfactory.encoders import make_encoder
 from fusionfactory.errors import PolicyError, TableError
-from fusionfactory.evaluation import Encoded, applicable, clean, covered_arms, table_facts
+from fusionfactory.evaluation import Encoded, Steps, applicable, clean, covered_arms, table_facts
 from fusionfactory.fuse.board import board, details
 from fusionfactory.fuse.comparison import compare_levels
 from fusionfactory.fuse.hardness import examined
@@ -147,21 +147,10 @@ def fuse(
     )
 
 
-@dataclass
-class _Steps:
-    report: Progress | None
-    total: int
-    done: int = 0
-
+class _Steps(Steps):
     def of(self, seed: int) -> Callable[[str], None]:
         """Reports the steps of one split by what is fitted."""
-
-        def next_step(label: str) -> None:
-            if self.report:
-                self.report(self.done, self.total, f"seed {seed}: {label}")
-            self.done += 1
-
-        return next_step
+        return lambda label: self.next(f"seed {seed}: {label}")
 
 
 def check(router: str, encoder: str, seeds: int, folds: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fusionfactory.contest import Contest
 from fusionfactory.errors import PolicyError
+from fusionfactory.evaluation import Steps
 from fusionfactory.left_out.setting import Setting
 from fusionfactory.metrics import mean_or_nan, taken
 from fusionfactory.missing import MIN_COVERAGE
@@ -83,7 +84,7 @@ def leave_arms_out(
             raise PolicyError(msg, field="router")
     setting = Setting.of(table, routers, scenario, encoder, first_seed, min_coverage, draws, 3)
     named = list(setting.table.select_arms(arms).arm_names if arms else setting.table.arm_names)
-    steps = _Steps(progress, len(routers) * seeds * (1 + len(named)))
+    steps = Steps(progress, len(routers) * seeds * (1 + len(named)))
     found = []
     for spec in routers:
         trials = [_Trial(name, labels) for name in named]
@@ -105,18 +106,6 @@ def leave_arms_out(
         "labels": list(labels),
         "routers": found,
     }
-
-
-@dataclass
-class _Steps:
-    report: Progress | None
-    total: int
-    done: int = 0
-
-    def next(self, label: str) -> None:
-        if self.report:
-            self.report(self.done, self.total, label)
-        self.done += 1
 
 
 @dataclass

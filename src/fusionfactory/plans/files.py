@@ -7,7 +7,7 @@ from pathlib import Path
 from fusionfactory.errors import RouterFileError
 from fusionfactory.estimator import Estimator
 from fusionfactory.plans.base import Plan
-from fusionfactory.sealed import STAGING, SealedState
+from fusionfactory.sealed import SealedState
 
 __all__ = ["SCHEMA_VERSION", "check_directory", "load_plan", "save_plan"]
 
@@ -38,14 +38,7 @@ def save_plan(plan: Plan, directory: str | Path) -> None:
 
 def check_directory(directory: Path) -> None:
     """Raises RouterFileError where a plan may not be written: what is there is no plan."""
-    if directory.exists() and (not directory.is_dir() or _strangers(directory)):
-        msg = "exists and holds something other than a plan: give an empty or new directory"
-        raise RouterFileError(msg, file=directory)
-
-
-def _strangers(directory: Path) -> set[str]:
-    names = {f.name for f in directory.iterdir() if not f.name.startswith(STAGING)}
-    return names - {_FILES.manifest, _FILES.tensors}
+    _FILES.check_place(directory)
 
 
 def load_plan(directory: str | Path, *, network: bool = False) -> Plan:

@@ -11,7 +11,7 @@ from pathlib import Path
 from fusionfactory.errors import RouterFileError
 from fusionfactory.estimator import Estimator
 from fusionfactory.routers.base import Router
-from fusionfactory.sealed import STAGING, SealedState
+from fusionfactory.sealed import SealedState
 
 __all__ = ["SCHEMA_VERSION", "check_directory", "load_router", "save_router"]
 
@@ -44,16 +44,7 @@ def save_router(router: Router, directory: str | Path) -> None:
 
 def check_directory(directory: Path) -> None:
     """Raises RouterFileError where a router may not be written: what is there is no router."""
-    if not directory.exists():
-        return
-    if not directory.is_dir() or _strangers(directory):
-        msg = "exists and holds something other than a router: give an empty or new directory"
-        raise RouterFileError(msg, file=directory)
-
-
-def _strangers(directory: Path) -> set[str]:
-    names = {f.name for f in directory.iterdir() if not f.name.startswith(STAGING)}
-    return names - {_FILES.manifest, _FILES.tensors}
+    _FILES.check_place(directory)
 
 
 def load_router(directory: str | Path, *, network: bool = False) -> Router:
