@@ -34,6 +34,7 @@ LAYERS = [
         "conversation",
         "serve_settings",
     },
+    {"fingerprint"},
     {"table", "metrics", "packages", "sealed", "jsonl"},
     {"policy", "pricing", "config", "intervals", "store"},
     {"encoders", "importers", "exporters", "clients", "tasks", "scorers"},

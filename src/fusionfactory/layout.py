@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from fusionfactory.types import FloatArray
+    from fusionfactory.types import FloatArray, IntArray
 
 __all__ = [
     "BASIS_KEY",
@@ -32,6 +32,7 @@ __all__ = [
     "Origin",
     "check_columns",
     "micro_usd",
+    "reject_duplicates",
     "to_fusionbench",
     "to_long",
 ]
@@ -342,3 +343,23 @@ def _whole(tokens: pl.Series) -> pl.Series:
     """Counts as integers; means over samples stay fractions."""
     whole = tokens.cast(pl.Int64, strict=False)
     return whole if ((whole == tokens) | tokens.is_null()).all() else tokens
+
+
+def reject_duplicates(long: pl.DataFrame, flat: IntArray, origin: Origin) -> None:
+    """Raises TableError where two rows fill one cell.
+
+    Args:
+        long: r rows, one per cell.
+        flat: (r,) number of the cell that each fills.
+        origin: Where the rows came from.
+    """
+    order = np.argsort(flat, kind="stable")
+    twice = np.nonzero(np.diff(flat[order]) == 0)[0]
+    if twice.size:
+        row = int(order[twice[0] + 1])
+        first = int(order[twice[0]])
+        msg = (
+            f"duplicate cell: arm {long['arm'][row]!r} already answered query "
+            f"{long['query_id'][row]!r} in row {origin.row(first)}"
+        )
+        raise origin.fail(msg, position=row)

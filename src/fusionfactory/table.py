@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ import polars as pl
 from fusionfactory import layout
 from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import TableError
+from fusionfactory.fingerprint import content_digest
 from fusionfactory.missing import adjusted_means
 from fusionfactory.normal_text import COARSE, normal_text, text_digests
 from fusionfactory.types import Arm, BoolArray, FloatArray, IntArray
@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = [
-    "CELLS",
-    "QUERY_COLUMNS",
-    "OutcomeTable",
-    "TableSplit",
-]
+__all__ = ["CELLS", "QUERY_COLUMNS", "OutcomeTable", "TableSplit"]
 
 CELLS = ("quality", "judge", "cost_usd", "input_tokens", "output_tokens", "latency_s", "logprob")
 QUERY_COLUMNS = ("query_id", "query", "task", "domain", "target", "metric", "split", "description")
@@ -190,7 +185,7 @@ class OutcomeTable:
         columns = _positions(long["arm"], arms["arm"])
         shape = (queries.height, arms.height)
         flat = rows * shape[1] + columns
-        _reject_duplicates(long, flat, layout.Origin.of(source))
+        layout.reject_duplicates(long, flat, layout.Origin.of(source))
         cells: dict[str, Any] = {}
         for name in CELLS:
             cells[name] = np.full(shape, np.nan)
@@ -389,54 +384,13 @@ class OutcomeTable:
 
         A table and what `read` makes of its file have one fingerprint. `cost_basis` is not in it.
         """
-        rows = self.queries["query_id"].arg_sort().to_numpy()
-        columns = np.argsort(np.asarray(self.arm_names))
-        arms = [
-            (arm.model, arm.strategy, _known(arm.input_price), _known(arm.output_price),
-             arm.description)
-            for arm in (self.arms[i] for i in columns)
-        ]  # fmt: skip
-        digest = hashlib.sha256()
-        for values in (self.queries[rows].write_ndjson(), repr(arms)):
-            digest.update(values.encode())
         # A table without log-probabilities keeps the fingerprint from before there were any.
         named = [name for name in CELLS if name != "logprob" or self.has_logprobs]
-        for name in named:
-            cells = np.asarray(getattr(self, name), dtype=np.float64)[np.ix_(rows, columns)]
-            if name == "cost_usd":
-                cells = layout.micro_usd(cells)
-            # Adding 0 makes -0.0, which equals 0.0, the same bytes.
-            unknown = 1.0 if name == "logprob" else -1.0
-            digest.update((np.nan_to_num(cells, nan=unknown) + 0.0).tobytes())
-        if self.responses is not None:
-            texts = self.responses[np.ix_(rows, columns)].ravel()
-            known = np.array([text is not None for text in texts])
-            if known.any():
-                encoded = [text.encode() for text in texts[known]]
-                digest.update(known.tobytes())
-                digest.update(np.array([len(text) for text in encoded], dtype=np.int64).tobytes())
-                digest.update(b"".join(encoded))
-        return digest.hexdigest()
+        cells = {name: getattr(self, name) for name in named}
+        return content_digest(self.queries, self.arms, cells, self.responses)
 
 
 def _positions(values: pl.Series, keys: pl.Series) -> IntArray:
     index = pl.DataFrame({"key": keys, "position": np.arange(len(keys))})
     found = values.to_frame("key").join(index, on="key", how="left", maintain_order="left")
     return found["position"].to_numpy()
-
-
-def _known(price: float | None) -> float | None:
-    return None if price is None or np.isnan(price) else float(price)
-
-
-def _reject_duplicates(long: pl.DataFrame, flat: IntArray, origin: layout.Origin) -> None:
-    order = np.argsort(flat, kind="stable")
-    twice = np.nonzero(np.diff(flat[order]) == 0)[0]
-    if twice.size:
-        row = int(order[twice[0] + 1])
-        first = int(order[twice[0]])
-        msg = (
-            f"duplicate cell: arm {long['arm'][row]!r} already answered query "
-            f"{long['query_id'][row]!r} in row {origin.row(first)}"
-        )
-        raise origin.fail(msg, position=row)
