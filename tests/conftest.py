@@ -6,11 +6,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from fusionfactory.cachedir import cache_dir
 from fusionfactory.errors import PackageError
+from postgres_server import PostgresServer, postgres_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SCRIPT = Path(__file__).resolve().parents[1] / "demo" / "models.py"
 MODEL = "smollm2-135m-instruct"
@@ -28,3 +33,19 @@ def gguf() -> Path:
         pytest.skip(f"the model cannot be fetched here: {done.stderr.strip()[-200:]}")
     (path,) = folder.glob("SmolLM2*.gguf")
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server that nobody stops; every test takes a database of its own."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a test keeps its store: it runs once for each kind of database."""
+    if request.param == "sqlite":
+        return str(tmp_path / "runs.db")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.database()

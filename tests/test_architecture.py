@@ -48,7 +48,7 @@ LAYERS = [
     {"leaderboard", "trial"},
     {"evaluation", "holdout", "report"},
     {"fuse", "left_out"},
-    {"demo"},
+    {"demo", "scale"},
     {"gateway"},
     {"cli"},
     {"__main__"},
@@ -72,6 +72,7 @@ OPTIONAL = {
     "gguf",
     "accelerate",
     "opentelemetry",
+    "ray",
 }
 
 GATEWAY = {"starlette", "uvicorn", "uvloop", "httptools", "orjson", "prometheus_client"}

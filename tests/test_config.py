@@ -13,7 +13,13 @@ from pydantic import BaseModel
 
 from fusionfactory.cli import main
 from fusionfactory.cli.app import cli
-from fusionfactory.config import Config, DistillSection, ThinkSection, read_config
+from fusionfactory.config import (
+    Config,
+    DistillSection,
+    ScaleSection,
+    ThinkSection,
+    read_config,
+)
 from fusionfactory.errors import ConfigError
 from fusionfactory.evaluation import DEFAULT_SCENARIOS
 from fusionfactory.routers import BASE_ROUTERS, PAPER
@@ -147,6 +153,7 @@ def test_the_template_states_the_defaults() -> None:
         verb: {k: tuple(v) if isinstance(v, list) else v for k, v in section.items()}
         for verb, section in settings.items()
     }
+    engine = expected.pop("scale")["engine"]
     serve = ServeSection.model_validate(expected.pop("serve"))
     assert serve == ServeSection()
     expected["serve"] = serve.options()
@@ -165,6 +172,9 @@ def test_the_template_states_the_defaults() -> None:
         expected.setdefault(section, {})["store"] = store
     for section in ("build", "evaluate"):
         expected["think"][section]["store"] = store
+    for section in ("collect", "score", "judge", "evaluate"):
+        expected[section]["engine"] = engine
+    expected["think"]["build"]["engine"] = engine
     expected["distill"] = {
         "select": {**settings["distill"], "store": store},
         "train": {},
@@ -222,7 +232,7 @@ def test_every_setting_is_an_option_and_stands_in_the_template() -> None:
                 assert names.keys() <= set().union(*options)
             elif isinstance(section, ServeSection):
                 assert section.options().keys() <= _defaults(verb).keys()
-            elif not isinstance(section, DistillSection):
+            elif not isinstance(section, DistillSection | ScaleSection):
                 assert names.keys() <= _defaults(verb).keys()
             _assert_in_template(verb, section)
 

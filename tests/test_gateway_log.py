@@ -31,35 +31,15 @@ from fusionfactory.serve_settings import LogSettings
 from fusionfactory.store import SCHEMA_VERSION, Store
 from fusionfactory.types import Score
 from gateway_log import a_record, write
-from test_store import postgres_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_NUMBERS = itertools.count()
 
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with postgres_server() as folder:
-        yield folder
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "sqlite":
-        url = str(tmp_path / "runs.db")
-    else:
-        folder = request.getfixturevalue("postgres")
-        import psycopg
-
-        name = f"log{next(_NUMBERS)}"
-        plain = f"host={folder} user=postgres dbname=postgres"
-        with psycopg.connect(plain, autocommit=True) as raw:
-            raw.execute(f"CREATE DATABASE {name}")
-        url = f"postgresql://postgres@/{name}?host={folder}"
-    with Store(url) as opened:
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    with Store(store_url) as opened:
         yield opened
 
 

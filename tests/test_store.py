@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import itertools
-import os
-import shutil
-import subprocess
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,70 +16,19 @@ from hypothesis import strategies as st
 
 from fusionfactory.errors import StoreError
 from fusionfactory.store import Store
+from fusionfactory.store.migration import ADDED
 from fusionfactory.table import CELLS, OutcomeTable
 from fusionfactory.types import Arm, Outcome, Query, Score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_NUMBERS = itertools.count()
-
-
-@contextlib.contextmanager
-def postgres_server() -> Iterator[str]:
-    """A cluster of its own in a temporary folder, reached by a socket there; yields the folder."""
-    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not versions:
-        pytest.skip("no PostgreSQL server binaries in /usr/lib/postgresql")
-    if importlib.util.find_spec("psycopg") is None:
-        pytest.skip("psycopg is not installed")
-    programs = versions[-1].parent
-    as_postgres: list[str] = []
-    folder = tempfile.mkdtemp(prefix="ff-postgres-")
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        as_postgres = ["runuser", "-u", "postgres", "--"]
-        shutil.chown(folder, "postgres")
-
-    def run(program: str, *arguments: str) -> None:
-        command = [*as_postgres, str(programs / program), *arguments]
-        subprocess.run(command, check=True, capture_output=True, cwd="/")
-
-    data = f"{folder}/data"
-    try:
-        run("initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync")
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-        run("pg_ctl", "-D", data, "-o", options, "-l", f"{folder}/log", "-w", "start")
-        try:
-            yield folder
-        finally:
-            run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with postgres_server() as folder:
-        yield folder
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database of its own for each test."""
-    if request.param == "sqlite":
-        return str(tmp_path / "runs.db")
-    folder = request.getfixturevalue("postgres")
-    import psycopg
-
-    name = f"test{next(_NUMBERS)}"
-    with psycopg.connect(f"host={folder} user=postgres dbname=postgres", autocommit=True) as raw:
-        raw.execute(f"CREATE DATABASE {name}")
-    return f"postgresql://postgres@/{name}?host={folder}"
+    from postgres_server import PostgresServer
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    with Store(url) as opened:
+def store(store_url: str) -> Iterator[Store]:
+    with Store(store_url) as opened:
         opened.add_queries([Query("q1", "One?", task="t"), Query("q2", "Two?", task="t")])
         opened.add_arms([Arm("m", input_price=0.5), Arm("m", "think"), Arm("big")])
         yield opened
@@ -335,21 +276,23 @@ def test_threads_share_a_store(store: Store) -> None:
     assert store.count() == 40
 
 
-def test_a_closed_store_says_so(url: str) -> None:
-    store = Store(url)
+def test_a_closed_store_says_so(store_url: str) -> None:
+    store = Store(store_url)
     store.close()
     with pytest.raises(StoreError, match="the store is closed"):
         store.count()
 
 
-def test_a_store_of_version_4_keeps_its_rows(url: str) -> None:
-    with Store(url) as store:
+def test_a_store_of_version_4_keeps_its_rows(store_url: str) -> None:
+    with Store(store_url) as store:
         store.write_table(replace(small_table(), logprob=np.full((3, 2), np.nan)))
         before = list(store.outcomes())
         with store.transaction(write=True) as connection:
             connection.execute(sa.text("ALTER TABLE outcomes DROP COLUMN logprob"))
+            for added in ADDED[6]:
+                added.drop(connection)
             connection.execute(sa.text("UPDATE meta SET value = '4'"))
-    with Store(url) as store:
+    with Store(store_url) as store:
         assert list(store.outcomes()) == before
         assert len(before) == 3
         store.append([Outcome("t:1", "m", 1, response="x", logprob=-0.5)])
@@ -358,10 +301,10 @@ def test_a_store_of_version_4_keeps_its_rows(url: str) -> None:
             store.append([Outcome("t:1", "m", 2, logprob=0.5)])
 
 
-def test_reopening_finds_everything(url: str) -> None:
-    with Store(url) as store:
+def test_reopening_finds_everything(store_url: str) -> None:
+    with Store(store_url) as store:
         store.write_table(small_table())
-    with Store(url) as store:
+    with Store(store_url) as store:
         assert store.count() == 3
 
 
@@ -406,12 +349,12 @@ def test_any_outcome_round_trips(
         assert replace(back, scores=()) == replace(outcome, scores=())
 
 
-def test_postgres_shows_no_password(postgres: str) -> None:
+def test_postgres_shows_no_password(postgres: PostgresServer) -> None:
     secret = "-".join(("hunter2", "secret"))
-    wrong = f"postgresql://postgres:{secret}@/nowhere?host={postgres}&password={secret}"
+    wrong = f"postgresql://postgres:{secret}@127.0.0.1:{postgres.port}/nowhere?password={secret}"
     with pytest.raises(StoreError, match='database "nowhere" does not exist') as caught:
         Store(wrong)
     assert secret not in str(caught.value)
-    with Store(f"postgresql://postgres:{secret}@/postgres?host={postgres}") as store:
-        assert repr(store) == "Store('postgresql:///postgres')"
+    with Store(f"postgresql://postgres:{secret}@127.0.0.1:{postgres.port}/postgres") as store:
+        assert repr(store) == f"Store('postgresql://127.0.0.1:{postgres.port}/postgres')"
         assert secret not in repr(vars(store))

@@ -21,6 +21,7 @@ __all__ = [
     "DistillSection",
     "EndpointSettings",
     "ModelSettings",
+    "ScaleSection",
     "TaskSettings",
     "ThinkSection",
     "read_config",
@@ -29,6 +30,7 @@ __all__ = [
 CONFIG_NAME = "fusionfactory.toml"
 
 _STORE_VERBS = ("collect", "score", "judge", "serve", "learn", "promote")
+_ENGINE_VERBS = ("collect", "score", "judge", "evaluate")
 _GROUPED_STORE_VERBS = (
     ("think", "build"), ("think", "evaluate"), ("distill", "select"), ("distill", "evaluate"),
 )  # fmt: skip
@@ -259,6 +261,26 @@ class DistillSection(_Section):
         }
 
 
+class ScaleSection(_Section):
+    """Where batch work runs, and how much of it at a time.
+
+    Attributes:
+        engine: `local`, or `ray` for a Ray cluster.
+        address: Of the cluster: `auto` for the one that this machine belongs to, `ray://host:port`
+            or `host:port`; None starts one on this machine for as long as the verb runs.
+        workers: Processes that work at a time; None for one per two CPUs of the cluster.
+        shards: Folder, or URL of a bucket, where work is laid out in Parquet: every node has to
+            reach it; None for a folder beside the store, which serves a single machine.
+        shard_rows: Rows of a shard at most.
+    """
+
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
+    workers: int | None = Field(default=None, ge=1)
+    shards: str | None = None
+    shard_rows: int = Field(default=1_000, ge=1)
+
+
 class Config(_Section):
     """The whole file."""
 
@@ -274,10 +296,12 @@ class Config(_Section):
     fit: FitSection = FitSection()
     route: RouteSection = RouteSection()
     serve: ServeSection = ServeSection()
+    scale: ScaleSection = ScaleSection()
 
     def default_map(self) -> dict[str, dict[str, Any]]:
         """Verb to the options that the file sets."""
         verbs = {name: section for name, section in self if isinstance(section, _Section)}
+        del verbs["scale"]
         options = {name: section.model_dump(exclude_none=True) for name, section in verbs.items()}
         options["think"] = self.think.options()
         options["distill"] = self.distill.options()
@@ -286,6 +310,10 @@ class Config(_Section):
             grouped = [options[group][verb] for group, verb in _GROUPED_STORE_VERBS]
             for section in [options.setdefault(verb, {}) for verb in _STORE_VERBS] + grouped:
                 section["store"] = self.store
+        if "engine" in self.scale.model_fields_set:
+            engaged = [options.setdefault(verb, {}) for verb in _ENGINE_VERBS]
+            for section in [*engaged, options["think"]["build"]]:
+                section["engine"] = self.scale.engine
         return options
 
 

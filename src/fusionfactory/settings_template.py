@@ -133,6 +133,17 @@ holdout = 0.2
 # any other by performance.
 # policy = "balance"
 
+[scale]
+# Where collect, score, judge, think build and evaluate do their work: local, or ray for a cluster.
+engine = "local"
+# The cluster: auto for the one this machine belongs to, or host:port [started on this machine].
+# address = "auto"
+# Processes that work at a time [one per two CPUs of the cluster].
+# workers = 8
+# Folder, or URL of a bucket, that every node reaches: work is laid out there [beside the store].
+# shards = "s3://bucket/folder"
+shard_rows = 1000
+
 [serve]
 # The gateway: an OpenAI-compatible endpoint whose model `auto` is whichever arm fits best. Who
 # answers are the models above with their strategies; what is kept goes into the store.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fusionfactory.errors import MissingExtraError, StoreError
-from fusionfactory.store.schema import prepare
+from fusionfactory.store.migration import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

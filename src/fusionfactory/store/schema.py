@@ -1,18 +1,16 @@
-"""The tables of a store, its version, and the way from older versions to this one.
+"""The tables of a store, and their version.
 
 Version 1: the first. Version 2: `outcomes.propensity`. Version 3: `outcomes.finish_reason`.
 Version 4: the gateway's tables, from `requests` to `gaps`. Version 5: `outcomes.logprob`.
+Version 6: what several gateways share: `shared_access` and `shared_versions`.
 """
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-from fusionfactory.errors import StoreError
-
 __all__ = [
     "KEY",
-    "MIGRATIONS",
     "SCHEMA_VERSION",
     "arms",
     "conversations",
@@ -21,8 +19,8 @@ __all__ = [
     "journals",
     "judgements",
     "meta",
+    "metadata",
     "outcomes",
-    "prepare",
     "queries",
     "requests",
     "router_arms",
@@ -30,28 +28,20 @@ __all__ = [
     "tallies",
 ]
 
-SCHEMA_VERSION = 5
-MIGRATIONS: dict[int, tuple[str, ...]] = {
-    1: ("ALTER TABLE outcomes ADD COLUMN propensity DOUBLE PRECISION",),
-    2: ("ALTER TABLE outcomes ADD COLUMN finish_reason TEXT",),
-    3: (),
-    4: ("ALTER TABLE outcomes ADD COLUMN logprob DOUBLE PRECISION CHECK (logprob <= 0)",),
-}
-"""Version to the statements that lead from it to the next; new tables need none."""
-
-_LOCK = 7_246_833  # any number: whoever opens a PostgreSQL store for the first time holds this lock
-_metadata = sa.MetaData()
+SCHEMA_VERSION = 6
+metadata = sa.MetaData()
+"""Of every table of a store, those of other modules included."""
 
 meta = sa.Table(
     "meta",
-    _metadata,
+    metadata,
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
 )
 
 queries = sa.Table(
     "queries",
-    _metadata,
+    metadata,
     sa.Column("no", sa.Integer, primary_key=True),
     sa.Column("id", sa.Text, nullable=False, unique=True),
     sa.Column("text", sa.Text, nullable=False),
@@ -63,7 +53,7 @@ queries = sa.Table(
 
 arms = sa.Table(
     "arms",
-    _metadata,
+    metadata,
     sa.Column("no", sa.Integer, primary_key=True),
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("model", sa.Text, nullable=False),
@@ -76,7 +66,7 @@ arms = sa.Table(
 KEY = ("query_no", "arm_no", "sample")
 outcomes = sa.Table(
     "outcomes",
-    _metadata,
+    metadata,
     *(sa.Column(name, sa.Integer, primary_key=True, autoincrement=False) for name in KEY),
     sa.Column("performance", sa.Double),
     sa.Column("llm_judge", sa.Double),
@@ -99,7 +89,7 @@ outcomes = sa.Table(
 
 scores = sa.Table(
     "scores",
-    _metadata,
+    metadata,
     *(sa.Column(name, sa.Integer, primary_key=True, autoincrement=False) for name in KEY),
     *(sa.Column(name, sa.Text, primary_key=True) for name in ("name", "scorer", "version")),
     sa.Column("value", sa.Double, nullable=False),
@@ -112,7 +102,7 @@ An absent scorer or version is the empty text, for it is part of the key.
 
 requests = sa.Table(
     "requests",
-    _metadata,
+    metadata,
     sa.Column("query_no", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("api", sa.Text, nullable=False),
@@ -164,7 +154,7 @@ of each. `detail` is JSON.
 
 conversations = sa.Table(
     "conversations",
-    _metadata,
+    metadata,
     sa.Column("query_no", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("messages", sa.Text, nullable=False),
 )
@@ -172,7 +162,7 @@ conversations = sa.Table(
 
 router_arms = sa.Table(
     "router_arms",
-    _metadata,
+    metadata,
     sa.Column("no", sa.Integer, primary_key=True),
     sa.Column("router", sa.Text, nullable=False),
     sa.Column("arms", sa.Text, nullable=False),
@@ -181,7 +171,7 @@ router_arms = sa.Table(
 
 feedback = sa.Table(
     "feedback",
-    _metadata,
+    metadata,
     sa.Column("no", sa.Integer, primary_key=True),
     sa.Column("id", sa.Text, nullable=False, index=True),
     sa.Column("at", sa.Double, nullable=False),
@@ -200,7 +190,7 @@ feedback = sa.Table(
 
 judgements = sa.Table(
     "judgements",
-    _metadata,
+    metadata,
     sa.Column("query_no", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("share", sa.Double, nullable=False),
@@ -214,7 +204,7 @@ A row is there before the call is made; `usd` is then the most that it can cost.
 
 tallies = sa.Table(
     "tallies",
-    _metadata,
+    metadata,
     *(
         sa.Column(name, sa.Integer, primary_key=True, autoincrement=False)
         for name in ("minute", "arm_no", "router_no", "failed")
@@ -236,7 +226,7 @@ An absent arm or router is 0.
 
 journals = sa.Table(
     "journals",
-    _metadata,
+    metadata,
     sa.Column("segment", sa.Text, primary_key=True),
     sa.Column("offset", sa.BigInteger, nullable=False),
     sa.Column("damaged", sa.Integer, nullable=False),
@@ -245,74 +235,9 @@ journals = sa.Table(
 
 gaps = sa.Table(
     "gaps",
-    _metadata,
+    metadata,
     sa.Column("no", sa.Integer, primary_key=True),
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("requests", sa.Integer, nullable=False),
 )
 """How many records were shed, and when that was noticed."""
-
-_SINCE_4 = {
-    table.name
-    for table in (
-        requests,
-        conversations,
-        router_arms,
-        feedback,
-        judgements,
-        tallies,
-        journals,
-        gaps,
-    )
-}
-
-
-def prepare(connection: sa.Connection) -> None:
-    """Creates the tables in an empty database, or brings an older store to this version.
-
-    Raises:
-        StoreError: The store is newer than this program, or the tables are another program's.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-    present = set(sa.inspect(connection).get_table_names())
-    if meta.name not in present:
-        foreign = sorted(present & set(_metadata.tables))
-        if foreign:
-            msg = f"the database has a table {foreign[0]!r} but no FusionFactory store; use another"
-            raise StoreError(msg)
-        _metadata.create_all(connection)
-        value = {"key": "schema_version", "value": str(SCHEMA_VERSION)}
-        connection.execute(meta.insert().values(value))
-        return
-    version = _version(connection)
-    if version > SCHEMA_VERSION:
-        msg = (
-            f"the store has schema version {version}, this program knows up to {SCHEMA_VERSION}: "
-            "upgrade fusionfactory"
-        )
-        raise StoreError(msg)
-    if version == SCHEMA_VERSION:
-        return
-    foreign = sorted(present & _SINCE_4) if version < 4 else []
-    if foreign:
-        msg = f"the store has a table {foreign[0]!r} that is not its own; rename that first"
-        raise StoreError(msg)
-    for step in range(version, SCHEMA_VERSION):
-        for statement in MIGRATIONS[step]:
-            connection.execute(sa.text(statement))
-    _metadata.create_all(connection)
-    row = meta.c.key == "schema_version"
-    connection.execute(meta.update().where(row).values(value=str(SCHEMA_VERSION)))
-
-
-def _version(connection: sa.Connection) -> int:
-    query = sa.select(meta.c.value).where(meta.c.key == "schema_version")
-    try:
-        value = connection.execute(query).scalar()
-    except sa.exc.DatabaseError:
-        value = None
-    if value is None or not str(value).isdecimal() or int(value) < 1:
-        msg = f"the table 'meta' states no schema version (found {value!r}); is this a store?"
-        raise StoreError(msg)
-    return int(value)

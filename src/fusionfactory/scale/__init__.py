@@ -1,0 +1,3 @@
+"""The same steps beyond one machine: batch work on a Ray cluster."""
+
+__all__: list[str] = []

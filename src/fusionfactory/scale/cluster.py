@@ -1,0 +1,61 @@
+"""The Ray cluster that a verb works on: joined or started, and left as it was found."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fusionfactory.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fusionfactory.config import ScaleSection
+
+__all__ = ["cluster", "worker_count"]
+
+_WHAT = "The engine `ray`"
+_CPUS_PER_WORKER = 2
+
+
+@contextmanager
+def cluster(settings: ScaleSection) -> Iterator[None]:
+    """Joins the cluster of the settings, or starts one on this machine, and leaves it at the end.
+
+    A process that is in a cluster already stays in it.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        ConfigError: There is no cluster at the address.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise MissingExtraError(_WHAT, "ray") from None
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        ray.init(
+            address=settings.address or "local",
+            include_dashboard=False if settings.address is None else None,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+    except (ConnectionError, ValueError) as error:
+        msg = f"no Ray cluster answers at {settings.address!r}: {error}; `ray status` tells more"
+        raise ConfigError(msg, field="scale.address") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def worker_count(settings: ScaleSection) -> int:
+    """Processes that work at a time, by the settings or the CPUs of the cluster; in `cluster`."""
+    import ray
+
+    if settings.workers is not None:
+        return settings.workers
+    return max(1, int(ray.cluster_resources().get("CPU", 1)) // _CPUS_PER_WORKER)
