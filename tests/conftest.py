@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fusionfactory.cachedir import cache_dir
 from fusionfactory.errors import PackageError
 from postgres_server import PostgresServer, postgres_server
+from ray_cluster import two_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,3 +50,10 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "runs.db")
     server: PostgresServer = request.getfixturevalue("postgres")
     return server.database()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Any]:
+    """A Ray cluster of two nodes that this process has joined; see `ray_cluster.two_nodes`."""
+    with two_nodes() as cluster:
+        yield cluster
