@@ -203,6 +203,8 @@ class ServeSection(_Section):
         workers: Processes that answer.
         state: Folder of router versions, journals and client keys.
         keys: Whether clients need a key: `auto` wants one unless the host is loopback.
+        shared: Whether keys, budgets, rates and versions are those of all gateways of one store, or
+            this machine's alone: `store`, `machine`, or `auto`: `store` where that is PostgreSQL.
         max_body_bytes: Longest request.
         max_concurrency: Requests at a time per worker; more get 503.
         drain_s: Seconds that requests under way get when a worker stops.
@@ -217,6 +219,7 @@ class ServeSection(_Section):
     workers: int = Field(default=1, ge=1, le=64)
     state: Path = Path("gateway")
     keys: Literal["auto", "required", "off"] = "auto"
+    shared: Literal["auto", "store", "machine"] = "auto"
     max_body_bytes: int = Field(default=20 * 2**20, ge=1024)
     max_concurrency: int = Field(default=1000, ge=1)
     drain_s: float = Field(default=30.0, ge=0)

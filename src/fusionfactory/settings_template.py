@@ -155,6 +155,9 @@ workers = 1
 state = "gateway"
 # Whether clients need a key: required, off, or auto (unless the host is loopback).
 keys = "auto"
+# Whether keys, budgets, rates and versions of the router are those of all gateways of one store or
+# this machine's alone: store, machine, or auto (store where that is PostgreSQL).
+shared = "auto"
 max_body_bytes = 20971520
 # Requests at a time per worker; more get 503.
 max_concurrency = 1000
