@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from fusionfactory.config import Config
     from fusionfactory.gateway.learning.shadow import Watched
-    from fusionfactory.gateway.learning.versions import Version, Versions
+    from fusionfactory.gateway.learning.book import Version
+    from fusionfactory.gateway.learning.versions import Versions
 
 __all__ = ["command"]
 

@@ -8,6 +8,7 @@ from fusionfactory.errors import StoreError
 from fusionfactory.store import schema
 from fusionfactory.store.schema import SCHEMA_VERSION, meta, metadata
 from fusionfactory.store.shared_access import budget_grants, client_keys, gateways, key_usage
+from fusionfactory.store.shared_duties import duty_leases
 from fusionfactory.store.shared_versions import router_book, router_files
 
 __all__ = ["ADDED", "MIGRATIONS", "prepare"]
@@ -32,7 +33,15 @@ ADDED = {
         schema.journals,
         schema.gaps,
     ),
-    6: (gateways, client_keys, key_usage, budget_grants, router_book, router_files),
+    6: (
+        gateways,
+        client_keys,
+        key_usage,
+        budget_grants,
+        router_book,
+        router_files,
+        duty_leases,
+    ),
 }
 """Version to the tables that it added."""
 

@@ -15,13 +15,14 @@ router_book = sa.Table(
     sa.Column("stamp", sa.BigInteger, nullable=False),
     sa.Column("content", sa.Text, nullable=False),
 )
-"""One row: what `versions.json` holds, and how often it was changed."""
+"""One row: what `versions.json` holds, and a number that grows with every change."""
 
 router_files = sa.Table(
     "router_files",
     metadata,
     sa.Column("version", sa.Text, primary_key=True),
     sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("content", sa.LargeBinary, nullable=False),
 )
 """The files of a version, as `save_router` writes them."""

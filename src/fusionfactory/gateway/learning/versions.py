@@ -5,60 +5,33 @@ from __future__ import annotations
 import fcntl
 import json
 import secrets
+import shutil
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from fusionfactory.atomic import write_atomically
-from fusionfactory.errors import ConfigError, RouterFileError
+from fusionfactory.errors import RouterFileError
+from fusionfactory.gateway.learning.book import SCHEMA_VERSION, Book, Change, Version
 from fusionfactory.routers import load_router, save_router
+from fusionfactory.sealed import STAGING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from fusionfactory.gateway.learning.shared_book import SharedBook
     from fusionfactory.routers import Router
 
-__all__ = ["Stamp", "Version", "Versions"]
+__all__ = ["Stamp", "Versions"]
 
 Stamp: TypeAlias = tuple[int, int, int]
 """Of the list on disk; another one means that it changed."""
 
-_SCHEMA_VERSION = 1
 _NEVER: Stamp = (0, 0, 0)
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Version(_Part):
-    """A fitted router that is kept.
-
-    Attributes:
-        id: `v3-9f1c2a`: its number, and letters that no other gateway's third version has.
-        at: Unix seconds at which it was added.
-        router: Name of the method.
-        arms: Names of its arms, the order of its columns.
-        facts: What was measured when it was added or promoted; JSON values.
-    """
-
-    id: str
-    at: float
-    router: str
-    arms: tuple[str, ...]
-    facts: dict[str, Any] = Field(default_factory=dict)
-
-
-class _Book(_Part):
-    """What `versions.json` holds; `promoted` is a stack, the current version last."""
-
-    schema_version: int = _SCHEMA_VERSION
-    promoted: tuple[str, ...] = ()
-    shadows: tuple[str, ...] = ()
-    versions: tuple[Version, ...] = ()
 
 
 class Versions:
@@ -67,13 +40,18 @@ class Versions:
     `routers/ID/` holds a version as `save_router` writes it, `versions.json` says which one is
     current. A change is written whole or not at all, and one process writes at a time.
 
+    Of several gateways with one store, the store has the last word: changes are made there, and
+    the folder is a copy, which is read without the store. `follow` renews it.
+
     Args:
         folder: The state folder; made by the first change.
+        shared: The list in the store; None where the folder has a list of its own.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, shared: SharedBook | None = None) -> None:
         self.folder = Path(folder)
         self._file = self.folder / "versions.json"
+        self._shared = shared
 
     # Reading
 
@@ -88,12 +66,12 @@ class Versions:
     @property
     def current(self) -> str | None:
         """The version that decides; None before the first promotion."""
-        return next(reversed(self._read().promoted), None)
+        return self._read().current
 
     @property
     def previous(self) -> str | None:
         """The version that `rollback` goes back to; None where there is none."""
-        return next(iter(self._read().promoted[-2:-1]), None)
+        return self._read().previous
 
     @property
     def shadows(self) -> tuple[str, ...]:
@@ -108,12 +86,12 @@ class Versions:
         """The version of that id, or of its number alone: `v3`.
 
         Raises:
-            ConfigError: There is none.
+            ConfigError: There is none, or more than one has the number.
         """
-        return _find(self._read(), name, self._file)
+        return self._read().find(name, self._file)
 
     def load(self, name: str, *, network: bool = False) -> Router:
-        """The router of a version.
+        """The router of a version; its files are fetched from the store where they are not here.
 
         Args:
             name: Its id, or its number alone.
@@ -122,8 +100,11 @@ class Versions:
         Raises:
             ConfigError: There is no such version.
             RouterFileError: Its files are missing or damaged.
+            StoreError: They are in the store alone, and it does not have them or cannot be read.
         """
-        return load_router(self._place(self.find(name).id), network=network)
+        found = self.find(name).id
+        self._fetch(found)
+        return load_router(self._place(found), network=network)
 
     # Changing
 
@@ -139,20 +120,25 @@ class Versions:
 
         Raises:
             NotFittedError: Before `fit`.
+            StoreError: The store cannot be written.
         """
-        router.check_fitted()
-        with self._locked() as book:
-            name = f"v{len(book.versions) + 1}-{secrets.token_hex(3)}"
-            save_router(router, self._place(name))
-            made = Version(
-                id=name,
-                at=time.time(),
-                router=router.name,
-                arms=tuple(arm.name for arm in router.arms_),
-                facts=dict(facts or {}),
-            )
-            self._write(book.model_copy(update={"versions": (*book.versions, made)}))
-        return name
+        with self._adding(router, facts) as (change, made):
+            change.book = change.book.add(made)
+        return made.id
+
+    def begin(self, router: Router, facts: Mapping[str, Any] | None = None) -> bool:
+        """Keeps a fitted router and lets it decide, where none does.
+
+        Of gateways that begin at once, one does so. Arguments and errors are those of `add`.
+
+        Returns:
+            Whether it was kept.
+        """
+        with self._adding(router, facts) as (change, made):
+            if change.book.current is not None:
+                return False
+            change.book = change.book.add(made).promote(made.id)
+        return True
 
     def promote(self, name: str) -> str:
         """Lets a version decide, and stops its shadowing.
@@ -163,15 +149,13 @@ class Versions:
         Raises:
             ConfigError: There is no such version.
             RouterFileError: Its files are missing or damaged.
+            StoreError: The store cannot be written.
         """
-        with self._locked() as book:
-            found = _find(book, name, self._file).id
-            load_router(self._place(found), network=True)
-            if book.promoted[-1:] == (found,):
-                return found
-            shadows = tuple(item for item in book.shadows if item != found)
-            promoted = (*book.promoted, found)
-            self._write(book.model_copy(update={"promoted": promoted, "shadows": shadows}))
+        self.follow()
+        found = self.find(name).id
+        self.load(found, network=True)
+        with self._changing() as change:
+            change.book = change.book.promote(found)
         return found
 
     def rollback(self) -> str:
@@ -182,13 +166,11 @@ class Versions:
 
         Raises:
             ConfigError: No version was current before.
+            StoreError: The store cannot be written.
         """
-        with self._locked() as book:
-            if len(book.promoted) < 2:
-                msg = "there is no earlier version to go back to: promote another one"
-                raise ConfigError(msg, file=self._file, field="promoted")
-            self._write(book.model_copy(update={"promoted": book.promoted[:-1]}))
-        return book.promoted[-2]
+        with self._changing() as change:
+            change.book = change.book.roll_back(self._file)
+        return change.book.promoted[-1]
 
     def shadow(self, name: str, *, on: bool = True) -> str:
         """Lets a version watch, or stops it.
@@ -198,14 +180,11 @@ class Versions:
 
         Raises:
             ConfigError: There is no such version, or it is the one that decides.
+            StoreError: The store cannot be written.
         """
-        with self._locked() as book:
-            found = _find(book, name, self._file).id
-            if on and book.promoted[-1:] == (found,):
-                msg = f"{found} decides already: it cannot watch itself"
-                raise ConfigError(msg, file=self._file, field="shadows")
-            others = tuple(item for item in book.shadows if item != found)
-            self._write(book.model_copy(update={"shadows": (*others, found) if on else others}))
+        with self._changing() as change:
+            found = change.book.find(name, self._file).id
+            change.book = change.book.shadow(found, self._file, on=on)
         return found
 
     def note(self, name: str, facts: Mapping[str, Any]) -> None:
@@ -213,57 +192,172 @@ class Versions:
 
         Raises:
             ConfigError: There is no such version.
+            StoreError: The store cannot be written.
         """
-        with self._locked() as book:
-            found = _find(book, name, self._file)
-            known = found.model_copy(update={"facts": {**found.facts, **facts}})
-            versions = tuple(known if item.id == known.id else item for item in book.versions)
-            self._write(book.model_copy(update={"versions": versions}))
+        with self._changing() as change:
+            change.book = change.book.note(change.book.find(name, self._file), facts)
+
+    # Several gateways
+
+    def follow(self) -> bool:
+        """Makes the folder a copy of what the store says; costs one small query mostly.
+
+        What only the folder has goes into the store first: all of it where the store has no list,
+        as when gateways begin to share one; else as versions by which nothing is decided.
+
+        Returns:
+            Whether anything was new.
+
+        Raises:
+            RouterFileError: The folder's list is damaged.
+            StoreError: The store cannot be used.
+        """
+        if self._shared is None:
+            return False
+        mine = self._read()
+        stamp = self._shared.stamp()
+        if mine.stamp == stamp and (stamp is not None or not mine.versions):
+            return False
+        theirs = self._shared.read()
+        if not _ids(mine) <= _ids(theirs):
+            self._hand_over(mine, self._shared)
+            theirs = self._shared.read()
+        for version in {*theirs.promoted[-2:], *theirs.shadows}:
+            self._fetch(version)
+        with self._locked() as now:
+            # Another process may have copied a later list meanwhile.
+            if now.stamp == mine.stamp:
+                self._write(theirs)
+        return True
+
+    def _hand_over(self, mine: Book, shared: SharedBook) -> None:
+        with shared.changing() as change:
+            theirs = change.book
+            for version in mine.versions:
+                if version.id in _ids(theirs) or not self._place(version.id).is_dir():
+                    continue
+                change.files[version.id] = _contents(self._place(version.id))
+                change.book = change.book.add(version)
+            if not theirs.versions:
+                taken = _ids(change.book)
+                roles = {
+                    "promoted": tuple(one for one in mine.promoted if one in taken),
+                    "shadows": tuple(one for one in mine.shadows if one in taken),
+                }
+                change.book = change.book.model_copy(update=roles)
+
+    def _fetch(self, version: str) -> None:
+        """Puts a version's files into the folder, whole or not at all, if they are not there."""
+        place = self._place(version)
+        if self._shared is None or place.is_dir():
+            return
+        files = self._shared.files(version)
+        with self._staging() as staging:
+            for name, content in files.items():
+                (staging / Path(name).name).write_bytes(content)
+            _move(staging, place)
 
     # Files
 
     def _place(self, name: str) -> Path:
         return self.folder / "routers" / name
 
-    def _read(self) -> _Book:
+    def _read(self) -> Book:
         try:
             text = self._file.read_text(encoding="utf-8")
         except FileNotFoundError:
-            return _Book()
+            return Book()
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             msg = f"cannot be read: {why}"
             raise RouterFileError(msg, file=self._file) from None
         try:
-            book = _Book.model_validate_json(text)
+            book = Book.model_validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise RouterFileError(first["msg"], file=self._file, field=place or None) from None
-        if book.schema_version != _SCHEMA_VERSION:
+        if book.schema_version != SCHEMA_VERSION:
             msg = (
                 f"schema version {book.schema_version}, this version of fusionfactory reads "
-                f"{_SCHEMA_VERSION}: upgrade fusionfactory"
+                f"{SCHEMA_VERSION}: upgrade fusionfactory"
             )
             raise RouterFileError(msg, file=self._file, field="schema_version")
         return book
 
-    def _write(self, book: _Book) -> None:
-        text = json.dumps(book.model_dump(mode="json"), indent=1, allow_nan=False)
+    def _write(self, book: Book) -> None:
+        content = book.model_dump(mode="json", exclude_none=False)
+        if book.stamp is None:
+            del content["stamp"]
+        text = json.dumps(content, indent=1, allow_nan=False)
         write_atomically(self._file, lambda path: path.write_text(text + "\n", encoding="utf-8"))
 
     @contextmanager
-    def _locked(self) -> Iterator[_Book]:
+    def _adding(
+        self, router: Router, facts: Mapping[str, Any] | None
+    ) -> Iterator[tuple[Change, Version]]:
+        """A change that may add a version, its files written beforehand."""
+        router.check_fitted()
+        with self._staging() as staging:
+            save_router(router, staging / "router")
+            with self._changing() as change:
+                made = Version(
+                    id=f"{change.book.next_number}-{secrets.token_hex(3)}",
+                    at=time.time(),
+                    router=router.name,
+                    arms=tuple(arm.name for arm in router.arms_),
+                    facts=dict(facts or {}),
+                )
+                yield change, made
+                if made in change.book.versions:
+                    change.files[made.id] = _contents(staging / "router")
+                    _move(staging / "router", self._place(made.id))
+
+    @contextmanager
+    def _changing(self) -> Iterator[Change]:
+        """A change of the list, where it has its home."""
+        if self._shared is not None:
+            self.follow()
+            with self._shared.changing() as change:
+                yield change
+            self.follow()
+            return
+        with self._locked() as book:
+            change = Change(book)
+            yield change
+            if change.book != book:
+                self._write(change.book)
+
+    @contextmanager
+    def _locked(self) -> Iterator[Book]:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "versions.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self._read()
 
+    @contextmanager
+    def _staging(self) -> Iterator[Path]:
+        parent = self._place("")
+        parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=parent, prefix=STAGING))
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
-def _find(book: _Book, name: str, file: Path) -> Version:
-    for version in book.versions:
-        if name in {version.id, version.id.partition("-")[0]}:
-            return version
-    known = ", ".join(version.id for version in book.versions) or "none"
-    msg = f"there is no version {name!r}; known: {known}"
-    raise ConfigError(msg, file=file, field="versions")
+
+def _ids(book: Book) -> set[str]:
+    return {version.id for version in book.versions}
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def _move(made: Path, place: Path) -> None:
+    made.chmod(0o755)
+    try:
+        made.rename(place)
+    except OSError:
+        if not place.is_dir():  # or another process had the same files there first
+            raise
