@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -250,6 +250,18 @@ def test_usage(usage: object, tokens: tuple[int | None, int | None]) -> None:
     reply = ask(Endpoint([says(body={**completion("x"), "usage": usage})]))
     assert (reply.input_tokens, reply.output_tokens) == tokens
     assert reply.usage == (usage if isinstance(usage, dict) else {})
+
+
+def test_a_call_that_is_made_again_has_the_same_idempotency_key() -> None:
+    endpoint = Endpoint([says(503, "busy")])
+    ask(endpoint, replace(REQUEST, occasion="q1 m 0"))
+    ask(endpoint, replace(REQUEST, occasion="q1 m 1"))
+    ask(endpoint, replace(REQUEST, occasion="q1 m 0", params={}))
+    ask(endpoint)
+    first, again, other, longer, none = (head.get("Idempotency-Key") for head in endpoint.headers)
+    assert first == again
+    assert len({first, other, longer}) == 3
+    assert none is None
 
 
 # Failures

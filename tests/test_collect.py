@@ -134,6 +134,26 @@ def test_several_samples_are_several_outcomes(store: Store) -> None:
     assert {key[2] for key in store.keys()} == {0, 1, 2}  # noqa: SIM118  no dict
 
 
+def test_a_call_is_told_apart_by_its_outcome_and_what_is_retried_from_what_failed(
+    store: Store,
+) -> None:
+    occasions: list[str | None] = []
+
+    @dataclass
+    class Failing(Scripted):
+        async def complete(self, request: ChatRequest) -> ChatReply:
+            occasions.append(request.occasion)
+            msg = "no"
+            raise CallError(msg)
+
+    calls = [replace(make_calls(1)[0], sample=number) for number in range(2)]
+    collect(store, calls, {"e": Failing(echo)})
+    assert occasions == ["q0 m 0", "q0 m 1"]
+    for _ in range(2):
+        collect(store, calls, {"e": Failing(echo)}, retry_failed=True)
+    assert len(set(occasions)) == len(occasions) == 6
+
+
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_a_budget_is_overrun_by_the_calls_in_flight_at_most(store: Store, concurrency: int) -> None:
     budget = 10.5 * COST_USD

@@ -8,12 +8,13 @@ an outcome with an error; `retry_failed` asks those again.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
-from fusionfactory.calls import Answer, Progress, Summary, run_calls
+from fusionfactory.calls import Answer, Progress, Runner, Summary, run_calls
 from fusionfactory.errors import StoreError
 from fusionfactory.types import Arm, Outcome
 
@@ -71,6 +72,7 @@ def collect(
     budget_usd: float | None = None,
     retry_failed: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    run: Runner = run_calls,
 ) -> Summary:
     """Makes the calls whose outcomes the store does not hold, and stores what comes back.
 
@@ -82,6 +84,7 @@ def collect(
             once they have cost this much.
         retry_failed: Ask failed outcomes again.
         progress: Told after every write.
+        run: Makes the calls: in this process, or on a Ray cluster.
 
     Raises:
         ConfigError: A budget is given and a model has no known price, or a client is missing.
@@ -91,7 +94,9 @@ def collect(
     store.add_queries({call.query.id: call.query for call in calls}.values())
     store.add_arms({call.arm.name: _priced(call) for call in calls}.values())
     held = store.keys(failed=not retry_failed)
-    missing = [call for call in calls if call.key not in held]
+    # What was paid for by a failure is not to be had again by the same key.
+    anew = uuid4().hex if retry_failed else ""
+    missing = [_told_apart(call, anew) for call in calls if call.key not in held]
     spent_usd = 0.0 if budget_usd is None else _spent_usd(store, calls)
 
     def write(answers: list[Answer[ArmCall]]) -> None:
@@ -101,9 +106,9 @@ def collect(
         else:
             _append(store, outcomes)
 
-    async def run() -> Summary:
+    async def all_calls() -> Summary:
         try:
-            return await run_calls(
+            return await run(
                 missing,
                 clients,
                 write,
@@ -115,7 +120,7 @@ def collect(
             for client in clients.values():
                 await client.close()
 
-    return asyncio.run(run())
+    return asyncio.run(all_calls())
 
 
 def _append(store: Store, outcomes: list[Outcome]) -> None:
@@ -133,6 +138,13 @@ def _append(store: Store, outcomes: list[Outcome]) -> None:
             "this one ends, for they would be paid twice. Run it again after that one"
         )
         raise StoreError(msg) from None
+
+
+def _told_apart(call: ArmCall, anew: str) -> ArmCall:
+    """The call with its outcome's key, so that it can be made again without being paid again."""
+    query_id, arm, sample = call.key
+    occasion = f"{query_id} {arm} {sample} {anew}".rstrip()
+    return replace(call, request=replace(call.request, occasion=occasion))
 
 
 def _priced(call: ArmCall) -> Arm:

@@ -20,11 +20,15 @@ class ChatRequest:
         model: The model's name at the endpoint.
         messages: The conversation.
         params: Further fields of the request, sent as they are: `temperature`, `max_tokens`, ...
+        occasion: What tells this call from another one with the same text. Endpoints get an
+            `Idempotency-Key` made of it and the text, which is the same whenever the call is made
+            again, as after a crash; None sends none.
     """
 
     model: str
     messages: tuple[Message, ...]
     params: Mapping[str, Any] = field(default_factory=dict)
+    occasion: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

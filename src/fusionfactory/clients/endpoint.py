@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 import time
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from fusionfactory.clients.base import ChatReply, ChatRequest
-    from fusionfactory.clients.limits import Slot
+    from fusionfactory.clients.limits import Leave, Limits
 
 __all__ = ["LARGEST_BODY", "LARGEST_REFUSAL", "EndpointClient", "content_of", "expected_tokens"]
 
@@ -33,6 +34,7 @@ LARGEST_REFUSAL = 16_384
 _LONGEST_BACKOFF_S = 60.0
 _CHARACTERS_PER_TOKEN = 4
 _ANSWER_TOKENS = 256
+_KEY_CHARACTERS = 32
 _SECRET_HEADERS = {"authorization", "api-key", "x-api-key", "proxy-authorization", "cookie"}
 _OK = range(200, 300)
 
@@ -57,6 +59,7 @@ class EndpointClient:
         retries: Further attempts after the first.
         backoff_s: Longest wait before the first further attempt.
         headers: Further headers of every request, without secrets.
+        limits: Pace the calls in place of those above, such as limits that machines share.
         rng: Source of the jitter.
         sleep: Waits so many seconds.
 
@@ -76,6 +79,7 @@ class EndpointClient:
         retries: int = 5,
         backoff_s: float = 0.5,
         headers: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
         rng: random.Random | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -88,6 +92,7 @@ class EndpointClient:
             requests_per_minute=requests_per_minute,
             tokens_per_minute=tokens_per_minute,
         )
+        self._limits: Limits = limits or self.limiter
         self._headers = _checked(headers or {})
         self._rng = rng or random.Random()  # noqa: S311  jitter is no secret
         self._sleep = sleep
@@ -104,7 +109,7 @@ class EndpointClient:
     @property
     def concurrency(self) -> int:
         """Calls at a time at most."""
-        return self.limiter.concurrency
+        return self._limits.concurrency
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Makes one call.
@@ -115,11 +120,12 @@ class EndpointClient:
             UnsupportedError: The client was used in another event loop.
         """
         body = _body(request)
+        headers = _idempotency(request.occasion, body)
         tokens = expected_tokens(request.params, body)
         attempt = 0
         while True:
             try:
-                return await self._attempt(body, tokens)
+                return await self._attempt(body, headers, tokens)
             except CallError as error:
                 wait_s = error.retry_after_s
                 last = attempt >= self.retries or (wait_s or 0.0) > LONGEST_WAIT_S
@@ -154,12 +160,12 @@ class EndpointClient:
     def _backoff_s(self, attempt: int) -> float:
         return self._rng.random() * min(self.backoff_s * 2.0**attempt, _LONGEST_BACKOFF_S)
 
-    async def _attempt(self, body: bytes, tokens: float) -> ChatReply:
+    async def _attempt(self, body: bytes, headers: Mapping[str, str], tokens: float) -> ChatReply:
         async with AsyncExitStack() as stack:
             with self._idle():
-                slot = await stack.enter_async_context(self.limiter.slot(tokens))
+                slot = await stack.enter_async_context(self._limits.slot(tokens))
             session = self._open()
-            answer = await self._post(session, body)
+            answer = await self._post(session, body, headers)
             return _read(answer, slot)
 
     def _open(self) -> aiohttp.ClientSession:
@@ -191,13 +197,19 @@ class EndpointClient:
             headers={"Content-Type": "application/json", **self._headers, **authorization},
         )
 
-    async def _post(self, session: aiohttp.ClientSession, body: bytes) -> Answer:
+    async def _post(
+        self, session: aiohttp.ClientSession, body: bytes, headers: Mapping[str, str]
+    ) -> Answer:
         import aiohttp
 
         start = time.perf_counter()
         try:
             async with session.post(
-                self._source.url, data=body, allow_redirects=False, proxy=self._proxy
+                self._source.url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                proxy=self._proxy,
             ) as response:
                 ok = response.status in _OK
                 content = await content_of(response, LARGEST_BODY if ok else LARGEST_REFUSAL)
@@ -217,7 +229,7 @@ class EndpointClient:
         raise CallError(msg, retryable=not self._closed)
 
 
-def _read(answer: Answer, slot: Slot) -> ChatReply:
+def _read(answer: Answer, slot: Leave) -> ChatReply:
     """The reply, after the limiter was told how the attempt went."""
     try:
         reply = answer.reply()
@@ -231,7 +243,7 @@ def _read(answer: Answer, slot: Slot) -> ChatReply:
     return reply
 
 
-def _settle(slot: Slot, sent: int | None, received: int | None) -> None:
+def _settle(slot: Leave, sent: int | None, received: int | None) -> None:
     if sent is not None and received is not None:
         slot.used(sent + received)
 
@@ -267,6 +279,13 @@ def _body(request: ChatRequest) -> bytes:
     except (TypeError, ValueError) as error:
         msg = f"the request is no JSON: {error}"
         raise InputError(msg) from None
+
+
+def _idempotency(occasion: str | None, body: bytes) -> dict[str, str]:
+    if occasion is None:
+        return {}
+    key = hashlib.sha256(occasion.encode("utf-8", "surrogatepass") + b"\0" + body).hexdigest()
+    return {"Idempotency-Key": key[:_KEY_CHARACTERS]}
 
 
 def expected_tokens(params: Mapping[str, Any], body: bytes) -> float:

@@ -12,8 +12,9 @@ from fusionfactory.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
-__all__ = ["LONGEST_WAIT_S", "Bucket", "Clock", "Limiter", "Slot", "Timer"]
+__all__ = ["LONGEST_WAIT_S", "Bucket", "Clock", "Leave", "Limiter", "Limits", "Slot", "Timer"]
 
 LONGEST_WAIT_S = 300.0
 """An endpoint that asks for a longer pause is asked again after this one."""
@@ -39,6 +40,35 @@ class Clock(Protocol):
 
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
         """Calls back after a delay in seconds."""
+        ...
+
+
+class Leave(Protocol):
+    """Leave for one attempt. Whoever holds it says how it went; silence changes nothing."""
+
+    def succeeded(self) -> None:
+        """The endpoint kept pace."""
+        ...
+
+    def overloaded(self, wait_s: float | None = None) -> None:
+        """The endpoint said 429 or 503, and perhaps after how many seconds to ask again."""
+        ...
+
+    def used(self, tokens: float) -> None:
+        """What the attempt really used."""
+        ...
+
+
+class Limits(Protocol):
+    """What paces a client: a `Limiter` of its own, or a part in one that others share."""
+
+    @property
+    def concurrency(self) -> int:
+        """Attempts at a time at most."""
+        ...
+
+    def slot(self, tokens: float = 0.0) -> AbstractAsyncContextManager[Leave]:
+        """Waits for its turn, and holds a slot for as long as the block lasts."""
         ...
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import uuid4
 
 from fusionfactory.calls import run_calls
 from fusionfactory.clients import ChatRequest
@@ -15,7 +16,7 @@ from fusionfactory.judge.structured import StructuredClient, response_format
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from fusionfactory.calls import Answer, Progress, Summary
+    from fusionfactory.calls import Answer, Progress, Runner, Summary
     from fusionfactory.clients import Client, Message
     from fusionfactory.pricing import CallPrice
     from fusionfactory.store import Store
@@ -83,6 +84,7 @@ class Question:
         schema: Of the verdict, as JSON.
         key: Of the outcome that the score belongs to.
         score: The score that a reply gives, or None where it cannot be read.
+        occasion: As `ChatRequest` has it.
     """
 
     by: Judge
@@ -90,6 +92,7 @@ class Question:
     schema: Mapping[str, Any]
     key: Key
     score: Callable[[str], Score | None]
+    occasion: str | None = None
 
     @property
     def endpoint(self) -> str:
@@ -99,7 +102,8 @@ class Question:
     @property
     def request(self) -> ChatRequest:
         """The call that asks for it."""
-        return self.by.request(self.messages(), self.schema)
+        request = self.by.request(self.messages(), self.schema)
+        return replace(request, occasion=self.occasion)
 
     @property
     def price(self) -> CallPrice:
@@ -177,6 +181,7 @@ def ask(
     *,
     budget_usd: float | None = None,
     progress: Callable[[Progress], None] | None = None,
+    run: Runner = run_calls,
 ) -> JudgeSummary:
     """Asks for verdicts and stores each as a score as soon as its batch is there.
 
@@ -186,6 +191,7 @@ def ask(
         questions: In the order in which they are asked.
         budget_usd: Of this run.
         progress: Told after every write.
+        run: Makes the calls: in this process, or on a Ray cluster.
 
     Raises:
         ConfigError: A budget is given and the judge has no known price.
@@ -200,15 +206,19 @@ def ask(
 
     client = StructuredClient(by.client) if by.structured is None else by.client
 
-    async def run() -> Summary:
+    # A verdict that is asked for once more, by another run, is to be another one.
+    anew = uuid4().hex
+    told_apart = [replace(q, occasion=f"{anew} {number}") for number, q in enumerate(questions)]
+
+    async def all_calls() -> Summary:
         try:
-            return await run_calls(
-                questions, {by.endpoint: client}, write, budget_usd=budget_usd, progress=progress
+            return await run(
+                told_apart, {by.endpoint: client}, write, budget_usd=budget_usd, progress=progress
             )
         finally:
             await client.close()
 
-    done = asyncio.run(run())
+    done = asyncio.run(all_calls())
     shown = tuple(f"{text} ({count}x)" for text, count in tally.troubles.most_common())
     return JudgeSummary(
         judge=by.name,

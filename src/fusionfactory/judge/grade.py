@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from fusionfactory.calls import run_calls
 from fusionfactory.judge.asking import Question, ask, chosen_queries
 from fusionfactory.judge.parsing import parse_score
 from fusionfactory.judge.rubric import SCHEMA, messages, version
@@ -14,7 +15,7 @@ from fusionfactory.types import Score
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fusionfactory.calls import Progress
+    from fusionfactory.calls import Progress, Runner
     from fusionfactory.judge.asking import Judge, JudgeSummary, Key
     from fusionfactory.store import Store
     from fusionfactory.types import Outcome, Query
@@ -37,6 +38,7 @@ def judge(
     limit: int | None = None,
     budget_usd: float | None = None,
     progress: Callable[[Progress], None] | None = None,
+    run: Runner = run_calls,
 ) -> JudgeSummary:
     """Grades every outcome that this judge has not graded under this version of the prompt.
 
@@ -57,6 +59,7 @@ def judge(
         limit: Ask for so many grades at most.
         budget_usd: Of this run. Earlier runs do not count, for a score does not keep its cost.
         progress: Told after every write.
+        run: Makes the calls: in this process, or on a Ray cluster.
 
     Raises:
         ConfigError: A task or an arm is not in the store, or a budget is given without a price.
@@ -66,7 +69,7 @@ def judge(
     queries = chosen_queries(store, tasks, arms)
     plan = _plan(store, by, queries, arms, with_target, again=again, right_only=right_only)
     restored = store.write_scores(plan.replaced)
-    done = ask(store, by, plan.questions[:limit], budget_usd=budget_usd, progress=progress)
+    done = ask(store, by, plan.questions[:limit], budget_usd=budget_usd, progress=progress, run=run)
     return replace(
         done,
         held=plan.held,

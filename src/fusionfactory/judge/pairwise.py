@@ -14,6 +14,7 @@ from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from fusionfactory.calls import run_calls
 from fusionfactory.errors import ConfigError
 from fusionfactory.judge.asking import Question, ask, chosen_queries, gathered
 from fusionfactory.judge.duel import PAIR_SCHEMA, pair_messages, pair_version, parse_preference
@@ -22,7 +23,7 @@ from fusionfactory.types import Score
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from fusionfactory.calls import Progress
+    from fusionfactory.calls import Progress, Runner
     from fusionfactory.judge.asking import Judge, JudgeSummary, Key
     from fusionfactory.store import Store
     from fusionfactory.types import Outcome, Query
@@ -46,6 +47,7 @@ def compare(
     seed: int = 0,
     budget_usd: float | None = None,
     progress: Callable[[Progress], None] | None = None,
+    run: Runner = run_calls,
 ) -> JudgeSummary:
     """Compares answers pair by pair, both ways round; what the store holds is not asked again.
 
@@ -63,6 +65,7 @@ def compare(
         seed: Of the pairs drawn.
         budget_usd: Of this run.
         progress: Told after every write.
+        run: Makes the calls: in this process, or on a Ray cluster.
 
     Raises:
         ConfigError: A task or an arm is not in the store, only one arm is named, or a budget is
@@ -82,7 +85,7 @@ def compare(
     pairs = [pair for name in queries for pair in plan.waiting.get(name, ())][:limit]
     store.write_scores(gathered(plan.ties))
     questions = [question for pair in pairs for question in pair]
-    done = ask(store, by, questions, budget_usd=budget_usd, progress=progress)
+    done = ask(store, by, questions, budget_usd=budget_usd, progress=progress, run=run)
     return replace(
         done,
         held=plan.held,

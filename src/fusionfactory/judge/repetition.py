@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from fusionfactory.calls import run_calls
 from fusionfactory.judge.asking import ask, chosen_queries
 from fusionfactory.judge.grade import GRADE, grade_question
 from fusionfactory.judge.rubric import version
@@ -12,7 +13,7 @@ from fusionfactory.judge.rubric import version
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fusionfactory.calls import Progress
+    from fusionfactory.calls import Progress, Runner
     from fusionfactory.judge.asking import Judge, JudgeSummary
     from fusionfactory.store import Store
 
@@ -32,6 +33,7 @@ def retest(
     arms: Sequence[str] = (),
     budget_usd: float | None = None,
     progress: Callable[[Progress], None] | None = None,
+    run: Runner = run_calls,
 ) -> JudgeSummary:
     """Grades a sample of this judge's graded outcomes once more, beside the grade in force.
 
@@ -46,6 +48,7 @@ def retest(
         arms: Only these; empty for all.
         budget_usd: Of this run.
         progress: Told after every write.
+        run: Makes the calls: in this process, or on a Ray cluster.
 
     Raises:
         ConfigError, CallError, StoreError: As `judge`.
@@ -66,7 +69,7 @@ def retest(
                 drawn.append((_lot(seed, question.key, score.version), there, question))
     drawn.sort(key=lambda item: item[0])
     missing = [question for _, there, question in drawn[:sample] if not there]
-    return ask(store, by, missing, budget_usd=budget_usd, progress=progress)
+    return ask(store, by, missing, budget_usd=budget_usd, progress=progress, run=run)
 
 
 def _lot(seed: int, *parts: object) -> bytes:

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fusionfactory.calls import run_calls
 from fusionfactory.encoders.hashing import HashingEncoder
 from fusionfactory.errors import ThoughtError
 from fusionfactory.store import Store
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from fusionfactory.calls import Progress
+    from fusionfactory.calls import Progress, Runner
     from fusionfactory.encoders import Encoder
     from fusionfactory.table import OutcomeTable
     from fusionfactory.tasks import Task
@@ -84,6 +85,7 @@ def build(
     budget_usd: float | None = None,
     retry_failed: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    run: Runner = run_calls,
 ) -> BuildSummary:
     """Writes templates for the table's queries into a bank, or adds those that it lacks.
 
@@ -102,9 +104,10 @@ def build(
         tasks: Name to task, for the form of the answers; none is told for other tasks.
         near: Cosine from which two notes of a task are merged.
         encoder: Pretrained, for that cosine; hashed words and characters where none is given.
-        budget_usd: As `write_notes` has it, like the next two.
+        budget_usd: As `write_notes` has it, like the next three.
         retry_failed: Likewise.
         progress: Likewise.
+        run: Likewise.
 
     Raises:
         ThoughtError: Nothing can be selected (see `select`, `training_rows`), or the bank is
@@ -133,7 +136,7 @@ def build(
         with Store(directory / WRITING) as store:
             written = write_notes(
                 store, writer, new, tasks=tasks, budget_usd=budget_usd, retry_failed=retry_failed,
-                progress=progress,
+                progress=progress, run=run,
             )  # fmt: skip
     else:
         version = writer.version

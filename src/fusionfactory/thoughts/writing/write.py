@@ -13,6 +13,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fusionfactory.calls import run_calls
 from fusionfactory.clients import ChatRequest
 from fusionfactory.collect import ArmCall, collect, interleaved
 from fusionfactory.thoughts.leaks.check import leaks
@@ -24,7 +25,7 @@ from fusionfactory.types import Arm, Query
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from fusionfactory.calls import Progress, Summary
+    from fusionfactory.calls import Progress, Runner, Summary
     from fusionfactory.clients import Client, Message
     from fusionfactory.pricing import CallPrice
     from fusionfactory.store import Store
@@ -126,6 +127,7 @@ def write_notes(
     budget_usd: float | None = None,
     retry_failed: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    run: Runner = run_calls,
 ) -> Written:
     """Asks for notes, and for those that do not do once more.
 
@@ -137,6 +139,7 @@ def write_notes(
         budget_usd: For all these notes, what the store holds of them included.
         retry_failed: Ask failed calls again.
         progress: Told after every write, of each round by itself.
+        run: Makes the calls: in this process, or on a Ray cluster.
 
     Raises:
         ConfigError: A budget is given and the model has no known price.
@@ -152,6 +155,7 @@ def write_notes(
             budget_usd=budget_usd,
             retry_failed=retry_failed,
             progress=progress,
+            run=run,
         )
         ids = {call.query.id for call in wanted}
         held = (o for o in store.outcomes() if o.arm == by.name and o.query_id in ids)
