@@ -16,7 +16,7 @@ import polars as pl
 from fusionfactory.errors import InputError, TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from fusionfactory.types import FloatArray, IntArray
@@ -29,6 +29,7 @@ __all__ = [
     "REQUIRED",
     "TEXTS",
     "THINK_SUFFIX",
+    "THINK_SUFFIXES",
     "Origin",
     "check_columns",
     "micro_usd",
@@ -45,6 +46,8 @@ COST_DECIMALS = 6
 """Decimals of `cost`: coarse enough that 1,000 USD survive the change of unit and back."""
 THINK_SUFFIX = "\nLet's think step by step."
 _THINK_PATTERN = r"(?i)\s*let[’']s think step by step[.!:]?\s*$"
+THINK_SUFFIXES = r"(?i)(?:\s*let[’']s think step by step[.!:]?\s*)+$"
+"""What think rows may add to a text, any number of times."""
 
 REQUIRED = ("task_name", "query", "llm")
 TEXTS = ("task_name", "task_id", "query_id", "task_description", "domain", "query", "ground_truth",
@@ -93,7 +96,12 @@ class Origin:
         return self.error(message, file=file, row=row, field=name)
 
 
-def to_long(frame: pl.DataFrame, *, source: str | Path | Origin | None = None) -> pl.DataFrame:
+def to_long(
+    frame: pl.DataFrame,
+    *,
+    source: str | Path | Origin | None = None,
+    ambiguous: Sequence[str] = (),
+) -> pl.DataFrame:
     """Checks a frame in the FusionBench layout and returns it in this package's columns.
 
     Args:
@@ -101,6 +109,7 @@ def to_long(frame: pl.DataFrame, *, source: str | Path | Origin | None = None) -
             Three optional columns are this package's own: `query_id`, `cost_usd` in place of
             `cost`, and `logprob`.
         source: Where the frame came from, for messages.
+        ambiguous: Names `task:task_id` that are known to stand for more texts than the frame shows.
 
     Returns:
         Columns `query_id, query, task, domain, target, metric, split, description, arm, model,
@@ -148,7 +157,7 @@ def to_long(frame: pl.DataFrame, *, source: str | Path | Origin | None = None) -
         "logprob",
         "response",
     )
-    ids = _query_ids(long, origin)
+    ids = _query_ids(long, origin, ambiguous)
     task = pl.when(pl.col("task") != "").then("task")
     return long.drop("task_id", "query_id").select(ids, pl.exclude("task"), task.alias("task"))
 
@@ -192,7 +201,7 @@ def _query_texts(frame: pl.DataFrame) -> pl.Series:
     return joined.select(pl.when(think).then("text").otherwise("query").alias("query"))["query"]
 
 
-def _query_ids(long: pl.DataFrame, origin: Origin) -> pl.Series:
+def _query_ids(long: pl.DataFrame, origin: Origin, ambiguous: Sequence[str]) -> pl.Series:
     """`query_id` where given, `task:task_id` where that names one text, else `task:text's hash`."""
     keys = long.select("task", "task_id", "query").unique(maintain_order=True)
     known = pl.col("task_id").drop_nulls()
@@ -200,6 +209,7 @@ def _query_ids(long: pl.DataFrame, origin: Origin) -> pl.Series:
     filled = pl.when(alone).then(known.first().over("task", "query")).otherwise("task_id")
     named = keys.with_columns(name=pl.col("task") + ":" + filled)
     same = pl.struct("task", "query").n_unique().over("name") == 1
+    same &= ~pl.col("name").is_in(list(ambiguous))
     named = named.with_columns(pl.when(same).then("name").alias("name"))
     unnamed = named.filter(pl.col("name").is_null())["query"].unique()
     digests = pl.DataFrame(

@@ -1,0 +1,153 @@
+"""Where a large table's Parquet files are: a file, a folder, a glob, or a URL that fsspec knows."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import shutil
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusionfactory.errors import MissingExtraError, TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["SourceFile", "find_files", "key_of", "local_copy"]
+
+_WILD = "*?["
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One Parquet file to read.
+
+    Attributes:
+        name: Its path or URL.
+        size: Bytes.
+        version: What changes with its content: its time, or the storage's tag.
+    """
+
+    name: str
+    size: int
+    version: str
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it must be fetched."""
+        return "://" in self.name
+
+
+def find_files(source: str | Path) -> tuple[SourceFile, ...]:
+    """The Parquet files of a place, in order of their names.
+
+    In a folder these are all `*.parquet` below it but for hidden ones.
+
+    Raises:
+        TableError: There is none.
+        MissingExtraError: A URL without fsspec.
+    """
+    files = _remote(source) if isinstance(source, str) and "://" in source else _local(source)
+    empty = [file for file in files if not file.size]
+    if empty:
+        msg = "the file is empty"
+        raise TableError(msg, file=empty[0].name)
+    if not files:
+        msg = "no Parquet files: expected a file, a folder of *.parquet, a glob or a URL"
+        raise TableError(msg, file=source)
+    return tuple(sorted(files, key=lambda file: file.name))
+
+
+def key_of(files: Sequence[SourceFile]) -> str:
+    """A digest of the files' names, sizes and versions."""
+    content = json.dumps([astuple(file) for file in files])
+    return hashlib.sha256(content.encode()).hexdigest()[:24]
+
+
+def _local(source: str | Path) -> list[SourceFile]:
+    path = Path(source)
+    if path.is_dir():
+        found = [file for file in path.rglob("*.parquet") if _shown(file.relative_to(path))]
+    elif path.is_file():
+        found = [path]
+    elif any(mark in str(source) for mark in _WILD):
+        found = [Path(name) for name in glob.glob(str(source), recursive=True)]  # noqa: PTH207
+        found = [file for file in found if file.is_file()]
+    else:
+        msg = "no such file or folder"
+        raise TableError(msg, file=source)
+    stats = [(file, file.stat()) for file in found]
+    return [SourceFile(str(file), stat.st_size, str(stat.st_mtime_ns)) for file, stat in stats]
+
+
+def _shown(path: Path) -> bool:
+    return not any(part.startswith((".", "_")) for part in path.parts)
+
+
+def _remote(source: str) -> list[SourceFile]:
+    system, path = _file_system(source)
+    try:
+        if any(mark in path for mark in _WILD):
+            listed = system.glob(path, detail=True)
+        elif system.isdir(path):
+            listed = system.find(path, detail=True)
+            listed = {n: i for n, i in listed.items() if n.endswith(".parquet")}
+        else:
+            listed = {path: system.info(path)}
+    except FileNotFoundError:
+        msg = "no such file or folder"
+        raise TableError(msg, file=source) from None
+    except OSError as error:
+        msg = f"cannot be listed ({error})"
+        raise TableError(msg, file=source) from None
+    return [
+        SourceFile(system.unstrip_protocol(name), int(info["size"] or 0), _version(info))
+        for name, info in listed.items()
+        if info["type"] == "file"
+    ]
+
+
+def _version(info: dict[str, Any]) -> str:
+    named = ("ETag", "etag", "md5", "content_md5", "LastModified", "mtime", "created")
+    return next((str(info[name]) for name in named if info.get(name)), "")
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError:
+        what = f"Reading {url}"
+        raise MissingExtraError(what, "ray") from None
+    try:
+        system, path = url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        msg = f"fsspec cannot open it: {error}"
+        raise TableError(msg, file=url) from None
+    return system, path
+
+
+@contextmanager
+def local_copy(file: SourceFile, folder: Path) -> Iterator[Path]:
+    """A path to read the file at; a remote one is fetched into the folder and deleted afterwards.
+
+    Raises:
+        TableError: It cannot be fetched.
+    """
+    if not file.is_remote:
+        yield Path(file.name)
+        return
+    system, path = _file_system(file.name)
+    copy = folder / "fetched.parquet"
+    try:
+        try:
+            with system.open(path, "rb") as remote, copy.open("wb") as local:
+                shutil.copyfileobj(remote, local, 2**20)
+        except OSError as error:
+            msg = f"cannot be fetched ({error}): run it again to go on from here"
+            raise TableError(msg, file=file.name) from None
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
