@@ -18,8 +18,10 @@ FusionFactoryError
 ├── CallError                one call of an LLM failed (the collector records it as an outcome)
 ├── PackageError             a package that carries questions or weights cannot be fetched
 ├── GatewayError             a process of the gateway cannot start
+├── ClusterError             a Ray cluster lost work too often
 ├── SandboxError             code cannot be isolated here, so it is not run
 └── StoreError               the store cannot be read or written
+    └── StoreAwayError       its database cannot be reached; what is in it stays
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CallError",
+    "ClusterError",
     "ConfigError",
     "DistillError",
     "EncoderError",
@@ -44,6 +47,7 @@ __all__ = [
     "PolicyError",
     "RouterFileError",
     "SandboxError",
+    "StoreAwayError",
     "StoreError",
     "TableError",
     "TaskError",
@@ -190,9 +194,17 @@ class GatewayError(FusionFactoryError):
     """A process of the gateway cannot start."""
 
 
+class ClusterError(FusionFactoryError):
+    """A Ray cluster lost a piece of work more often than it is tried again."""
+
+
 class SandboxError(FusionFactoryError):
     """Code cannot be isolated here, so it is not run; the message says what is missing."""
 
 
 class StoreError(FusionFactoryError):
     """The store cannot be read or written."""
+
+
+class StoreAwayError(StoreError):
+    """The database of a store cannot be reached; the same may succeed once it is back."""

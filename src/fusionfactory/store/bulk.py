@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import closing
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
-from fusionfactory.errors import StoreError
+from fusionfactory.store.engine import NO_TEXT
+from fusionfactory.store.failures import as_ours, driver_error
 from fusionfactory.store.records import add_arms, add_queries, arm_of
 from fusionfactory.store.schema import KEY, arms, outcomes, queries
 from fusionfactory.table import CELLS, QUERY_COLUMNS, OutcomeTable
@@ -26,6 +28,7 @@ _CHUNK = 50_000
 _RENAMED = {"quality": "performance", "judge": "llm_judge"}
 _OPTIONAL = {"error": pl.String, "created": pl.String, "propensity": pl.Float64,
              "finish_reason": pl.String}  # fmt: skip
+_ESCAPED = {"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\0": NO_TEXT}
 _COLUMNS = (*KEY, *(_RENAMED.get(n, n) for n in CELLS), "response", *_OPTIONAL)
 
 
@@ -47,18 +50,21 @@ def write_frame(connection: sa.Connection, long: pl.DataFrame, *, replace: bool)
     named = zip(QUERY_COLUMNS, ("id", "text", *QUERY_COLUMNS[2:]), strict=True)
     fields = long.select(pl.col(name).alias(field) for name, field in named)
     first = fields.unique("id", keep="first", maintain_order=True)
-    add_queries(connection, (Query(**row) for row in first.iter_rows(named=True)))
+    query_nos = add_queries(connection, (Query(**row) for row in first.iter_rows(named=True)))
     columns = ["model", "strategy", "input_price", "output_price", "arm_description"]
     unique = long.select("arm", *columns).unique("arm", keep="first", maintain_order=True)
-    add_arms(connection, (Arm(*row) for row in unique.select(columns).iter_rows()))
-    frame = _numbered(connection, long)
+    arm_nos = add_arms(connection, (Arm(*row) for row in unique.select(columns).iter_rows()))
+    frame = _numbered(long, query_nos, arm_nos)
     insert = _insert_sqlite if connection.dialect.name == "sqlite" else _copy_postgresql
     for chunk in frame.iter_slices(_CHUNK):
         insert(connection, chunk, replace)
     return frame.height
 
 
-def _numbered(connection: sa.Connection, long: pl.DataFrame) -> pl.DataFrame:
+def _numbered(
+    long: pl.DataFrame, query_nos: dict[str, int], arm_nos: dict[str, int]
+) -> pl.DataFrame:
+    """The rows that hold something, by their keys and in the order of these."""
     absent = [
         pl.lit(None, dtype).alias(n) for n, dtype in _OPTIONAL.items() if n not in long.columns
     ]
@@ -67,13 +73,13 @@ def _numbered(connection: sa.Connection, long: pl.DataFrame) -> pl.DataFrame:
     frame = long.with_columns(absent)
     held = [*CELLS, "response", "error"]
     frame = frame.filter(pl.any_horizontal(pl.col(name).is_not_null() for name in held))
-    for table, name, column in ((queries, "query_id", "query_no"), (arms, "arm", "arm_no")):
-        key = table.c.id if table is queries else table.c.name
-        rows = connection.execute(sa.select(key, table.c.no)).all()
-        schema = {name: pl.String, column: pl.Int64}
-        known = pl.DataFrame([tuple(row) for row in rows], schema=schema, orient="row")
+    for name, column, numbers in (
+        ("query_id", "query_no", query_nos),
+        ("arm", "arm_no", arm_nos),
+    ):
+        known = pl.DataFrame({name: list(numbers), column: list(numbers.values())})
         frame = frame.join(known, on=name, how="left", maintain_order="left")
-    frame = frame.rename(_RENAMED).select(_COLUMNS)
+    frame = frame.rename(_RENAMED).select(_COLUMNS).sort(KEY)
     return frame.with_columns(pl.selectors.float().fill_nan(None))
 
 
@@ -86,34 +92,46 @@ def _insert_sqlite(connection: sa.Connection, chunk: pl.DataFrame, replace: bool
     marks = ", ".join("?" * len(_COLUMNS))
     insert = f"INSERT INTO outcomes ({', '.join(_COLUMNS)}) VALUES ({marks})"  # noqa: S608  our names
     connection.exec_driver_sql(insert + (_conflict() if replace else ""), chunk.rows())
+    if replace:
+        mine = " AND ".join(f"{name} = ?" for name in KEY)
+        delete = f"DELETE FROM scores WHERE {mine}"  # noqa: S608  our names
+        connection.exec_driver_sql(delete, chunk.select(KEY).rows())
 
 
 def _copy_postgresql(connection: sa.Connection, chunk: pl.DataFrame, replace: bool) -> None:
     columns = ", ".join(_COLUMNS)
-    target = "outcomes"
-    if replace:
-        target = "incoming"
-        create = "CREATE TEMPORARY TABLE incoming (LIKE outcomes) ON COMMIT DROP"
-        connection.exec_driver_sql("DROP TABLE IF EXISTS incoming")
-        connection.exec_driver_sql(create)
+    if not replace:
+        _copy(connection, "outcomes", columns, chunk)
+        return
+    create = "CREATE TEMPORARY TABLE incoming (LIKE outcomes) ON COMMIT DROP"
+    connection.exec_driver_sql("DROP TABLE IF EXISTS incoming")
+    connection.exec_driver_sql(create)
+    _copy(connection, "incoming", columns, chunk)
+    insert = f"INSERT INTO outcomes ({columns}) SELECT {columns} FROM incoming"  # noqa: S608  our names
+    connection.exec_driver_sql(f"{insert} ORDER BY {', '.join(KEY)}{_conflict()}")
+    mine = " AND ".join(f"scores.{name} = incoming.{name}" for name in KEY)
+    connection.exec_driver_sql(f"DELETE FROM scores USING incoming WHERE {mine}")  # noqa: S608  our names
+
+
+def _copy(connection: sa.Connection, target: str, columns: str, chunk: pl.DataFrame) -> None:
     raw: Any = connection.connection.driver_connection
     try:
         with raw.cursor() as cursor, cursor.copy(f"COPY {target} ({columns}) FROM STDIN") as copy:
-            for row in chunk.iter_rows():
-                copy.write_row(row)
-    except _raw_errors(connection) as error:
-        if getattr(error, "sqlstate", "") in {"23505", "23514"}:
-            raise sa.exc.IntegrityError(None, None, error) from None
-        raise StoreError(str(error).splitlines()[0]) from None
-    if replace:
-        insert = f"INSERT INTO outcomes ({columns}) SELECT {columns} FROM incoming"  # noqa: S608  our names
-        connection.exec_driver_sql(insert + _conflict())
+            copy.write(_copy_text(chunk))
+    except driver_error(connection) as error:
+        raise as_ours(connection, error) from None
 
 
-def _raw_errors(connection: sa.Connection) -> type[Exception]:
-    """The base of the driver's errors."""
-    base: type[Exception] = connection.dialect.dbapi.Error  # type: ignore[union-attr]
-    return base
+def _copy_text(chunk: pl.DataFrame) -> bytes:
+    r"""The text format of COPY: a tab between values, `\N` for none."""
+    # Not its CSV: servers before version 18 take a line that is \. for the end, in quotes too.
+    signs, escaped = list(_ESCAPED), list(_ESCAPED.values())
+    texts = pl.selectors.string().str.replace_many(signs, escaped)
+    buffer = BytesIO()
+    chunk.with_columns(texts).write_csv(
+        buffer, include_header=False, separator="\t", quote_style="never", null_value=r"\N"
+    )
+    return buffer.getvalue()
 
 
 def read_table(
@@ -187,8 +205,8 @@ def _chunks(connection: sa.Connection, some: Any, *, responses: bool) -> Iterato
             cursor.execute(text)
             while page := cursor.fetchmany(_CHUNK):
                 yield list(zip(*page, strict=True))
-    except _raw_errors(connection) as error:
-        raise StoreError(str(error).splitlines()[0]) from None
+    except driver_error(connection) as error:
+        raise as_ours(connection, error) from None
 
 
 def _keep_lowest(

@@ -20,6 +20,7 @@ __all__ = [
     "add_arms",
     "add_queries",
     "arm_of",
+    "inserted",
     "numbers",
     "outcome_of",
     "outcome_row",
@@ -61,47 +62,89 @@ def numbers(connection: sa.Connection, table: sa.Table, names: Iterable[str]) ->
     return found
 
 
-def add_queries(connection: sa.Connection, items: Iterable[Query]) -> None:
+def add_queries(connection: sa.Connection, items: Iterable[Query]) -> dict[str, int]:
     """Adds queries; of those already there, known attributes are replaced.
+
+    Returns:
+        The number of each by its id.
 
     Raises:
         StoreError: An id is there with another text.
     """
     given = {query.id: query for query in items}
+    found: dict[str, int] = {}
     for page in _pages(given):
         rows = connection.execute(sa.select(queries).where(queries.c.id.in_(page))).mappings()
         there = {row["id"]: row for row in rows}
         new = [_query_row(given[name]) for name in page if name not in there]
-        if new:
-            connection.execute(queries.insert(), new)
+        found |= _added(connection, queries, "id", new)
         for name, row in there.items():
-            if row["text"] != given[name].text:
-                msg = f"query {name!r} is in the store with another text"
-                raise StoreError(msg)
-            known = {k: v for k, v in _query_row(given[name]).items() if v is not None}
-            if any(row[k] != v for k, v in known.items()):
-                connection.execute(queries.update().where(queries.c.id == name).values(known))
+            _update_query(connection, row, given[name])
+            found[name] = row["no"]
+    taken = [query for name, query in given.items() if name not in found]
+    return found | (add_queries(connection, taken) if taken else {})
+
+
+def _update_query(connection: sa.Connection, row: sa.RowMapping, query: Query) -> None:
+    if row["text"] != query.text:
+        msg = f"query {query.id!r} is in the store with another text"
+        raise StoreError(msg)
+    known = {k: v for k, v in _query_row(query).items() if v is not None}
+    if any(row[k] != v for k, v in known.items()):
+        connection.execute(queries.update().where(queries.c.no == row["no"]).values(known))
 
 
 def _query_row(query: Query) -> dict[str, Any]:
     return {name: getattr(query, name) for name in _QUERY_COLUMNS}
 
 
-def add_arms(connection: sa.Connection, items: Iterable[Arm]) -> None:
-    """Adds arms; of those already there, prices and description are replaced where given."""
-    for arm in items:
+def add_arms(connection: sa.Connection, items: Iterable[Arm]) -> dict[str, int]:
+    """Adds arms; of those already there, prices and description are replaced where given.
+
+    Returns:
+        The number of each by its name.
+    """
+    given = list(items)
+    found: dict[str, int] = {}
+    for arm in given:
         extra = {
             "input_price": arm.input_price,
             "output_price": arm.output_price,
             "description": arm.description,
         }
-        given = {name: value for name, value in extra.items() if value is not None}
-        row = {"name": arm.name, "model": arm.model, "strategy": arm.strategy}
-        there = connection.execute(sa.select(arms.c.no).where(arms.c.name == arm.name)).scalar()
+        known = {name: value for name, value in extra.items() if value is not None}
+        row = {"name": arm.name, "model": arm.model, "strategy": arm.strategy, **known}
+        by_name = sa.select(arms.c.no).where(arms.c.name == arm.name)
+        there = connection.execute(by_name).scalar()
         if there is None:
-            connection.execute(arms.insert().values({**row, **given}))
-        elif given:
-            connection.execute(arms.update().where(arms.c.no == there).values(given))
+            found |= _added(connection, arms, "name", [row])
+            there = connection.execute(by_name).scalar_one()
+        if arm.name not in found and known:
+            connection.execute(arms.update().where(arms.c.no == there).values(known))
+        found[arm.name] = there
+    return found
+
+
+def _added(
+    connection: sa.Connection, table: sa.Table, key: str, rows: list[dict[str, Any]]
+) -> dict[str, int]:
+    """Adds rows but for those that somebody else has just added; the others' numbers by the key."""
+    if not rows:
+        return {}
+    insert = inserted(connection, table).on_conflict_do_nothing(index_elements=[key])
+    added = connection.execute(insert.returning(table.c[key], table.c.no), rows)
+    return {str(name): int(no) for name, no in added}
+
+
+def inserted(connection: sa.Connection, table: sa.Table) -> Any:  # noqa: ANN401
+    """An insert that can say what becomes of rows that are there; one per dialect."""
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
 def outcome_row(outcome: Outcome, query_no: int, arm_no: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Version 1: the first. Version 2: `outcomes.propensity`. Version 3: `outcomes.finish_reason`.
 Version 4: the gateway's tables, from `requests` to `gaps`. Version 5: `outcomes.logprob`.
-Version 6: what several gateways share: `shared_access` and `shared_versions`.
+Version 6: `writers`, and what several gateways share: `shared_access` and `shared_versions`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ __all__ = [
     "router_arms",
     "scores",
     "tallies",
+    "writers",
 ]
 
 SCHEMA_VERSION = 6
@@ -241,3 +242,15 @@ gaps = sa.Table(
     sa.Column("requests", sa.Integer, nullable=False),
 )
 """How many records were shed, and when that was noticed."""
+
+writers = sa.Table(
+    "writers",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+)
+"""Of each connection that writes to PostgreSQL, how many of its transactions are committed.
+
+By it a commit whose answer was lost is looked up. `at` is Unix seconds of the database.
+"""

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from functools import partial
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import polars as pl
 import sqlalchemy as sa
 
-from fusionfactory.errors import StoreError
-from fusionfactory.store import bulk, records
-from fusionfactory.store.connection import Database
+from fusionfactory.store import bulk, reading, records, writing
+from fusionfactory.store.connection import PATIENCE_S, Database
 from fusionfactory.store.keys import NamedKey, key_text, reject_twice, reject_twice_in_frame
-from fusionfactory.store.schema import KEY, arms, outcomes, queries, scores
+from fusionfactory.store.schema import arms, outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from fusionfactory.store.records import OutcomeKey
+    from fusionfactory.errors import StoreError
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import Arm, Outcome, Query, Score
 
 __all__ = ["Store"]
 
-_PAGE = 5_000
-_OUTCOME_COLUMNS = [queries.c.id, arms.c.name, *outcomes.columns]
-_JOINED = outcomes.join(queries, outcomes.c.query_no == queries.c.no).join(
-    arms, outcomes.c.arm_no == arms.c.no
-)
+T = TypeVar("T")
 
 
 class Store:
@@ -36,19 +32,28 @@ class Store:
 
     The key of an outcome is (query, arm, sample). What a method has written is committed when it
     returns, and a method writes all or nothing. Several threads and processes can use one store:
-    readers never wait, writers wait for each other.
+    readers never wait, writers wait for each other (on PostgreSQL, those of the same rows).
+
+    Where the server of PostgreSQL goes away meanwhile, methods wait for it and go on within two
+    seconds after it is back: what was certainly not committed is written again, and a commit whose
+    answer was lost is looked up. `transaction` alone does not wait.
 
     Args:
-        url_or_path: `runs.db`, `sqlite:///runs.db` or `postgresql://user@host/database`. A missing
-            file or an empty database becomes a store; an older store is migrated.
+        url_or_path: `runs.db`, `sqlite:///runs.db` or `postgresql://user@host/database`, perhaps
+            with options of libpq such as `?sslmode=verify-full`. A missing file or an empty
+            database becomes a store; an older store is migrated.
+        lazy: Open it when it is first used, and not at once.
+        patience_s: Seconds for which methods wait for a server that was there and is away.
 
     Raises:
         StoreError: The database cannot be opened, is newer than this program or is no store.
         MissingExtraError: PostgreSQL without the extra `postgres`.
     """
 
-    def __init__(self, url_or_path: str | Path) -> None:
-        self._database = Database(url_or_path)
+    def __init__(
+        self, url_or_path: str | Path, *, lazy: bool = False, patience_s: float = PATIENCE_S
+    ) -> None:
+        self._database = Database(url_or_path, lazy=lazy, patience_s=patience_s)
 
     def __repr__(self) -> str:
         return f"Store({self._database.name!r})"
@@ -70,9 +75,34 @@ class Store:
             write: Take the write lock of SQLite at the beginning, and wait for it.
 
         Raises:
+            StoreAwayError: The database cannot be reached; nothing is written.
             StoreError: The database refuses. `sqlalchemy.exc.IntegrityError` passes.
         """
         return self._database.transaction(write=write)
+
+    def run(
+        self,
+        work: Callable[[sa.Connection], T],
+        *,
+        write: bool = False,
+        patience_s: float | None = None,
+    ) -> T:
+        """Does work in a transaction as the methods do it: again until one is committed.
+
+        Args:
+            work: Does all that it does by the connection, for it may be done more than once.
+            write: Take the write lock of SQLite at the beginning, and wait for it.
+            patience_s: Seconds to wait for a server that is away; None for those of the store,
+                0 to be told at once.
+
+        Returns:
+            What the work does.
+
+        Raises:
+            StoreAwayError: The database was away for longer; nothing is written.
+            StoreError: The database refuses. `sqlalchemy.exc.IntegrityError` passes.
+        """
+        return self._database.run(work, write=write, patience_s=patience_s)
 
     @property
     def is_sqlite(self) -> bool:
@@ -87,13 +117,13 @@ class Store:
         Raises:
             StoreError: An id is there with another text.
         """
-        with self._database.transaction(write=True) as connection:
-            records.add_queries(connection, items)
+        given = list(items)
+        self.run(lambda connection: records.add_queries(connection, given), write=True)
 
     def add_arms(self, items: Iterable[Arm]) -> None:
         """Adds arms; of those already there, prices and description are replaced where given."""
-        with self._database.transaction(write=True) as connection:
-            records.add_arms(connection, items)
+        given = list(items)
+        self.run(lambda connection: records.add_arms(connection, given), write=True)
 
     def append(self, items: Iterable[Outcome]) -> int:
         """Adds outcomes.
@@ -123,27 +153,13 @@ class Store:
             return 0
         reject_twice(items)
         try:
-            with self._database.transaction(write=True) as connection:
-                query_nos = records.numbers(connection, queries, (o.query_id for o in items))
-                arm_nos = records.numbers(connection, arms, (o.arm for o in items))
-                keys = [(query_nos[o.query_id], arm_nos[o.arm], o.sample) for o in items]
-                if replace:
-                    _delete(connection, keys)
-                rows = [
-                    records.outcome_row(o, key[0], key[1])
-                    for o, key in zip(items, keys, strict=True)
-                ]
-                connection.execute(outcomes.insert(), rows)
-                stored = [
-                    row
-                    for o, key in zip(items, keys, strict=True)
-                    for row in records.score_rows(o.scores, key)
-                ]
-                if stored:
-                    connection.execute(scores.insert(), stored)
+            self.run(
+                lambda connection: writing.write_outcomes(connection, items, replace=replace),
+                write=True,
+            )
         except sa.exc.IntegrityError as error:
-            there = self._first_there((o.query_id, o.arm, o.sample) for o in items)
-            raise self._conflict(there, error) from None
+            keys = [] if replace else [(o.query_id, o.arm, o.sample) for o in items]
+            raise self._conflict(keys, error) from None
         return len(items)
 
     def put_scores(
@@ -171,12 +187,10 @@ class Store:
             StoreError: There is no such outcome, or it failed; nothing is written then.
         """
         given = dict(items)
-        with self._database.transaction(write=True) as connection:
-            query_nos = records.numbers(connection, queries, (key[0] for key in given))
-            arm_nos = records.numbers(connection, arms, (key[1] for key in given))
-            for named, mine in given.items():
-                key = (query_nos[named[0]], arm_nos[named[1]], named[2])
-                _put_scores(connection, named, key, mine)
+        try:
+            self.run(lambda connection: writing.write_scores(connection, given), write=True)
+        except sa.exc.IntegrityError as error:
+            raise self._conflict([], error) from None
         return len(given)
 
     def write_frame(self, long: pl.DataFrame, *, replace: bool = False) -> int:
@@ -197,12 +211,13 @@ class Store:
         """
         reject_twice_in_frame(long)
         try:
-            with self._database.transaction(write=True) as connection:
-                return bulk.write_frame(connection, long, replace=replace)
+            return self.run(
+                lambda connection: bulk.write_frame(connection, long, replace=replace), write=True
+            )
         except sa.exc.IntegrityError as error:
             sample = long["sample"] if "sample" in long.columns else [0] * long.height
-            there = self._first_there(zip(long["query_id"], long["arm"], sample, strict=True))
-            raise self._conflict(None if replace else there, error) from None
+            keys = list(zip(long["query_id"], long["arm"], sample, strict=True))
+            raise self._conflict([] if replace else keys, error) from None
 
     def write_table(self, table: OutcomeTable, *, sample: int = 0, replace: bool = False) -> int:
         """Writes a table's cells as outcomes of one sample.
@@ -224,23 +239,16 @@ class Store:
 
     def queries(self) -> Iterator[Query]:
         """Every query, in the order they were added."""
-        after = 0
-        while True:
-            page = (
-                sa.select(queries).where(queries.c.no > after).order_by(queries.c.no).limit(_PAGE)
-            )
-            with self._database.transaction() as connection:
-                rows = connection.execute(page).mappings().all()
-            if not rows:
-                return
-            yield from map(records.query_of, rows)
-            after = rows[-1]["no"]
+        page, after = self.run(partial(reading.query_page, after=0))
+        while page:
+            yield from page
+            page, after = self.run(partial(reading.query_page, after=after))
 
     def arms(self) -> list[Arm]:
         """Every arm, in the order they were added."""
-        with self._database.transaction() as connection:
-            rows = connection.execute(sa.select(arms).order_by(arms.c.no)).mappings()
-            return [records.arm_of(row) for row in rows]
+        select = sa.select(arms).order_by(arms.c.no)
+        rows = self.run(lambda connection: connection.execute(select).mappings().all())
+        return [records.arm_of(row) for row in rows]
 
     def outcomes(self) -> Iterator[Outcome]:
         """Every outcome with its scores, by query, arm and sample; failed ones too.
@@ -248,29 +256,10 @@ class Store:
         Streams in pages, each read in a transaction of its own: what is written meanwhile may or
         may not be seen.
         """
-        key = sa.tuple_(*(outcomes.c[name] for name in KEY))
-        score_key = sa.tuple_(*(scores.c[name] for name in KEY))
-        select = (
-            sa.select(*_OUTCOME_COLUMNS)
-            .select_from(_JOINED)
-            .order_by(*(outcomes.c[name] for name in KEY))
-        )
-        after: tuple[int, ...] = (-1, -1, -1)
-        while True:
-            with self._database.transaction() as connection:
-                page = select.where(key > after).limit(_PAGE)
-                rows = connection.execute(page).mappings().all()
-                if not rows:
-                    return
-                last = tuple(rows[-1][name] for name in KEY)
-                stored = sa.select(scores).where(score_key > after, score_key <= last)
-                by_key: dict[tuple[int, ...], list[sa.RowMapping]] = {}
-                for row in connection.execute(stored).mappings():
-                    by_key.setdefault(tuple(row[name] for name in KEY), []).append(row)
-            for row in rows:
-                mine = by_key.get(tuple(row[name] for name in KEY), ())
-                yield records.outcome_of(row, mine)
-            after = last
+        page, after = self.run(partial(reading.outcome_page, after=(-1, -1, -1)))
+        while page:
+            yield from page
+            page, after = self.run(partial(reading.outcome_page, after=after))
 
     def keys(self, *, failed: bool = True) -> set[NamedKey]:
         """(query id, arm name, sample) of every outcome: what a resumed run need not do again.
@@ -278,26 +267,16 @@ class Store:
         Args:
             failed: Count failed outcomes too; without them, a resumed run tries those again.
         """
-        some = sa.true() if failed else outcomes.c.error.is_(None)
-        select = sa.select(queries.c.id, arms.c.name, outcomes.c.sample).select_from(_JOINED)
-        with self._database.transaction() as connection:
-            return {(row[0], row[1], row[2]) for row in connection.execute(select.where(some))}
+        return self.run(partial(reading.read_keys, failed=failed))
 
     def count(self) -> int:
         """The number of outcomes, failed ones too."""
-        with self._database.transaction() as connection:
-            return connection.execute(sa.select(sa.func.count()).select_from(outcomes)).scalar_one()
+        select = sa.select(sa.func.count()).select_from(outcomes)
+        return self.run(lambda connection: connection.execute(select).scalar_one())
 
     def failures(self) -> dict[str, int]:
         """Name of each arm with failed outcomes to their number: cells that `table` misses."""
-        select = (
-            sa.select(arms.c.name, sa.func.count())
-            .select_from(_JOINED)
-            .where(outcomes.c.error.is_not(None))
-            .group_by(arms.c.name)
-        )
-        with self._database.transaction() as connection:
-            return {row[0]: row[1] for row in connection.execute(select)}
+        return self.run(reading.count_failures)
 
     def table(self, *, sample: int | None = 0, responses: bool = True) -> OutcomeTable:
         """The outcomes as arrays.
@@ -312,45 +291,17 @@ class Store:
         Raises:
             StoreError: The store holds no outcome of the sample.
         """
-        with self._database.transaction() as connection:
-            table = bulk.read_table(connection, sample=sample, responses=responses)
+        table = self.run(partial(bulk.read_table, sample=sample, responses=responses))
         if table is None:
             what = "no outcomes" if sample is None else f"no outcomes of sample {sample}"
             raise self._database.fail(f"the store holds {what}")  # noqa: EM102
         return table
 
-    def _first_there(self, keys: Iterable[NamedKey]) -> NamedKey | None:
-        there = self.keys()
-        return next((key for key in keys if key in there), None)
-
-    def _conflict(self, there: NamedKey | None, error: sa.exc.IntegrityError) -> StoreError:
+    def _conflict(self, keys: list[NamedKey], error: sa.exc.IntegrityError) -> StoreError:
+        """What broke a rule: one of the keys, where it is there already, or else a value."""
+        there = self.run(partial(reading.first_there, keys=keys))
         if there is None:
             reason = f"a value breaks a rule of the store: {str(error.orig).splitlines()[0]}"
         else:
             reason = f"there already: {key_text(there)}; use upsert to replace it"
         return self._database.fail(reason)
-
-
-def _put_scores(
-    connection: sa.Connection, named: NamedKey, key: OutcomeKey, given: Sequence[Score]
-) -> None:
-    mine = sa.and_(*(outcomes.c[n] == v for n, v in zip(KEY, key, strict=True)))
-    error = connection.execute(sa.select(outcomes.c.error).where(mine)).first()
-    if error is None or error[0] is not None:
-        what = "there is no outcome" if error is None else "a failed call has no scores:"
-        msg = f"{what} {key_text(named)}"
-        raise StoreError(msg)
-    force = {s.name: s.value for s in given if s.name in {"performance", "llm_judge"}}
-    if force:
-        connection.execute(outcomes.update().where(mine).values(force))
-    for row in records.score_rows(given, key):
-        same = [scores.c[n] == row[n] for n in (*KEY, "name", "scorer", "version")]
-        connection.execute(scores.delete().where(*same))
-        connection.execute(scores.insert().values(row))
-
-
-def _delete(connection: sa.Connection, keys: list[OutcomeKey]) -> None:
-    for table in (scores, outcomes):
-        where = [table.c[name] == sa.bindparam(f"_{name}") for name in KEY]
-        values = [{f"_{n}": v for n, v in zip(KEY, key, strict=True)} for key in keys]
-        connection.execute(table.delete().where(*where), values)
