@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import os
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["NODE", "two_nodes"]
+__all__ = ["NODE", "processes", "two_nodes"]
 
 NODE: dict[str, Any] = {"num_cpus": 4, "object_store_memory": 100 * 2**20}
 """What a node has: virtual CPUs, since actors that take all of them would starve the readers."""
@@ -43,3 +45,20 @@ def two_nodes() -> Iterator[Any]:
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+def processes(title: str) -> list[int]:
+    """Ids of the processes of this process's cluster whose title starts so."""
+    children: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(status.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(status.parent.name))
+    found, waiting = [], [os.getpid()]
+    while waiting:
+        for child in children.get(waiting.pop(), []):
+            waiting.append(child)
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{child}/cmdline").read_text().startswith(title):
+                    found.append(child)
+    return sorted(found)

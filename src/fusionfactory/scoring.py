@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fusionfactory.scorers import Scorer, make_scorer
-from fusionfactory.types import JUDGE_ONLY
+from fusionfactory.types import JUDGE_ONLY, Outcome, Query, Score
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Generator
 
     from fusionfactory.store import Store
-    from fusionfactory.types import Outcome, Query, Score
 
-__all__ = ["Scored", "score_outcomes"]
+__all__ = ["Answers", "Marked", "Marking", "Scored", "score_outcomes"]
 
 _BATCH = 256
 _METRIC = "performance"
+
+Answers: TypeAlias = Iterator[tuple[Scorer, Query, Outcome]]
+"""What is to be scored, and by whom."""
+
+Marked: TypeAlias = list[tuple[tuple[str, str, int], Score]]
+"""Keys of outcomes (query id, arm name, sample) and their scores."""
+
+Marking: TypeAlias = "Callable[[Answers], Generator[Marked]]"
+"""Scores answers, in any order, and gives what it has done from time to time."""
 
 
 @dataclass
@@ -47,6 +58,7 @@ def score_outcomes(
     again: bool = False,
     tasks: Collection[str] | None = None,
     workers: int = 2,
+    mark: Marking | None = None,
     progress: Callable[[Scored], None] | None = None,
 ) -> Scored:
     """Scores every outcome that has no score yet, or one by another scorer or version of it.
@@ -60,6 +72,7 @@ def score_outcomes(
         again: Score all anew.
         tasks: Only the outcomes of these tasks.
         workers: Threads; code runs in as many sandboxes at a time.
+        mark: Scores the answers instead of these threads, such as on a cluster.
         progress: Told after every batch.
 
     Raises:
@@ -71,17 +84,20 @@ def score_outcomes(
     state = Scored()
     queries = {query.id: query for query in store.queries()}
     wanted = _wanted(store, queries, state, tasks=tasks, again=again)
-    with ThreadPoolExecutor(workers, thread_name_prefix="score") as pool:
-        while batch := list(islice(wanted, _BATCH)):
-            given = pool.map(lambda item: item[0].score(item[1], item[2].response or ""), batch)
-            keys = [(o.query_id, o.arm, o.sample) for _, _, o in batch]
-            rows: list[tuple[tuple[str, str, int], list[Score]]] = [
-                (key, [score]) for key, score in zip(keys, given, strict=True)
-            ]
-            state.scored += store.write_scores(rows)
+    with closing((mark or partial(_in_threads, workers=workers))(wanted)) as batches:
+        for batch in batches:
+            state.scored += store.write_scores([(key, [score]) for key, score in batch])
             if progress is not None:
                 progress(state)
     return state
+
+
+def _in_threads(answers: Answers, workers: int) -> Generator[Marked]:
+    with ThreadPoolExecutor(workers, thread_name_prefix="score") as pool:
+        while batch := list(islice(answers, _BATCH)):
+            given = pool.map(lambda item: item[0].score(item[1], item[2].response or ""), batch)
+            keys = [(o.query_id, o.arm, o.sample) for _, _, o in batch]
+            yield list(zip(keys, given, strict=True))
 
 
 def _wanted(
@@ -91,7 +107,7 @@ def _wanted(
     *,
     tasks: Collection[str] | None,
     again: bool,
-) -> Iterator[tuple[Scorer, Query, Outcome]]:
+) -> Answers:
     scorers: dict[str, Scorer] = {}
     for outcome in store.outcomes():
         query = queries.get(outcome.query_id)

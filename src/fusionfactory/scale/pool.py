@@ -1,0 +1,110 @@
+"""Ray Data: a pool of actors that each load what they need once.
+
+An actor whose process or node dies is started again elsewhere, and its batch is done again, as
+often as it takes. Ray pickles what it sends between processes: a cluster is trusted as this machine
+is.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from fusionfactory.errors import ClusterError
+from fusionfactory.scale.cluster import worker_count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+    from fusionfactory.config import ScaleSection
+
+__all__ = ["losses_told", "mapped"]
+
+_LARGEST_SHARE = 1.0
+
+
+def mapped(
+    parts: Sequence[pa.Table],
+    worker: type,
+    arguments: dict[str, Any],
+    settings: ScaleSection,
+    *,
+    nodes: Sequence[str] = (),
+) -> Iterator[pa.Table]:
+    """What a pool of actors makes of tables, one by one as they come.
+
+    Args:
+        parts: What actors are given at a time: rows, or names of shards that they read themselves.
+        worker: A class whose instances turn one `pa.Table` into another.
+        arguments: Of its constructor.
+        settings: `[scale]`: how many actors.
+        nodes: Ids of the nodes that actors are put on while there are any; all if none is named.
+
+    Raises:
+        ClusterError: Ray has given the work up.
+    """
+    import ray.data
+    from ray.data import ActorPoolStrategy
+
+    _quiet()
+    workers = min(worker_count(settings), len(parts))
+    done = ray.data.from_arrow(list(parts)).map_batches(
+        worker,
+        fn_constructor_kwargs=arguments,
+        batch_format="pyarrow",
+        batch_size=None,
+        compute=ActorPoolStrategy(size=workers),
+        num_cpus=_share(workers),
+        **_placing(nodes),
+    )
+    with losses_told():
+        yield from done.iter_batches(batch_size=None, batch_format="pyarrow")
+
+
+@contextmanager
+def losses_told() -> Iterator[None]:
+    """Raises ClusterError for what Ray says where it has given work up."""
+    import ray.exceptions as lost
+
+    try:
+        yield
+    except (
+        lost.RayActorError,
+        lost.ObjectLostError,
+        lost.OutOfMemoryError,
+        lost.WorkerCrashedError,
+        lost.TaskUnschedulableError,
+        lost.ActorUnschedulableError,
+    ) as error:
+        what = str(error).strip().splitlines()[0]
+        msg = f"the cluster lost work again and again ({type(error).__name__}: {what})"
+        raise ClusterError(
+            msg + "; what was done is kept, and the next run goes on there"
+        ) from error
+
+
+def _share(workers: int) -> float:
+    """CPUs that an actor asks for: all of them leave half to what else a pool runs."""
+    import ray
+
+    cpus = float(ray.cluster_resources().get("CPU", 1))
+    return min(_LARGEST_SHARE, round(cpus / (2 * workers), 2))
+
+
+def _placing(nodes: Sequence[str]) -> dict[str, Any]:
+    if not nodes:
+        return {}
+    only = {"label_selector": {"ray.io/node-id": f"in({','.join(nodes)})"}}
+    return only | {"fallback_strategy": [{"label_selector": {}}]}
+
+
+def _quiet() -> None:
+    """No bars and notes of Ray Data's own between those of the verb."""
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
