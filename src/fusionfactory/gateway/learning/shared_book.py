@@ -12,14 +12,16 @@ from pydantic import ValidationError
 
 from fusionfactory.errors import StoreError
 from fusionfactory.gateway.learning.book import SCHEMA_VERSION, Book, Change
+from fusionfactory.gateway.shared import is_shared
 from fusionfactory.store.shared_versions import router_book, router_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from fusionfactory.config import Config
     from fusionfactory.store import Store
 
-__all__ = ["SharedBook"]
+__all__ = ["SharedBook", "shared_book"]
 
 _LOCK = 7_246_840  # any number but the others': whoever changes the list in PostgreSQL holds it
 _ROW = 1
@@ -91,6 +93,15 @@ class SharedBook:
                 _write(connection, change.book)
             for version, files in change.files.items():
                 connection.execute(router_files.insert(), _rows(version, files))
+
+
+def shared_book(config: Config, store: Store) -> SharedBook | None:
+    """The list of the gateways that share the store; None where each has its own.
+
+    Raises:
+        ConfigError: The settings want what the store cannot do.
+    """
+    return SharedBook(store) if is_shared(config) else None
 
 
 def _read(connection: sa.Connection) -> Book:

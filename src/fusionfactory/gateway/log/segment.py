@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -40,12 +41,13 @@ class Segment:
 
     @classmethod
     def create(cls, folder: Path, worker: int) -> Self:
-        """A new one, named so that segments sort by age.
+        """A new one, named so that segments sort by age and no other gateway has one of that name.
 
         Raises:
             OSError: The folder cannot be written.
         """
-        name = f"{time.time_ns():020d}-{worker}-{os.getpid()}"
+        # Containers on several hosts have the same process ids, and the store knows names alone.
+        name = f"{time.time_ns():020d}-{worker}-{os.getpid()}-{secrets.token_hex(4)}"
         new = folder / f"{name}{_NEW}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         file = os.open(new, flags, 0o600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fusionfactory.gateway.operations.metrics import CONTENT_TYPE
+from fusionfactory.gateway.operations.store_watch import LATE_S, store_seen
 from fusionfactory.gateway.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ class Health:
     def check(self, gateway: Built) -> dict[str, Any]:
         """What a worker that wants requests says of itself.
 
+        A gateway whose store is away goes on and says so under `trouble`: another one would not
+        answer better, and what it answers is in the journal.
+
         Raises:
             Refusal: 503: it is starting or draining, or could not log what it answers.
         """
@@ -46,11 +51,13 @@ class Health:
             state = "draining" if self.draining else "starting"
             raise Refusal(503, f"the worker is {state}: ask another one", code=state)
         gateway.journal.check()
-        return {
+        facts = {
             "status": "ready",
             "router": gateway.decider.version,
             "arms": len(gateway.fleet.targets),
         }
+        trouble = _trouble(gateway)
+        return facts | {"trouble": trouble} if trouble else facts
 
 
 def routes(health: Health, render: Callable[[], bytes]) -> list[BaseRoute]:
@@ -82,6 +89,20 @@ def routes(health: Health, render: Callable[[], bytes]) -> list[BaseRoute]:
         return Response(await asyncio.to_thread(render), media_type=CONTENT_TYPE)
 
     return [Route("/health", alive), Route("/ready", ready), Route("/metrics", metrics)]
+
+
+def _trouble(gateway: Built) -> list[str]:
+    """What does not keep it from answering."""
+    found = []
+    if gateway.journal.failing:
+        found.append(f"requests are answered without being logged: {gateway.journal.failing}")
+    seen = store_seen(gateway.settings.state)
+    if seen is not None and (away_s := time.time() - seen) > LATE_S:
+        found.append(
+            f"the store was not reached for {away_s:.0f} s: requests are answered and logged, and "
+            "taken in once it is back; until then keys, limits and routers are those known last"
+        )
+    return found
 
 
 def _json(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
