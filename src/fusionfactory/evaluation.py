@@ -6,35 +6,35 @@ tasks' best arms, the mixtures of the Zero router, and whatever a router chooses
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusionfactory.contest import Contest, baseline_entries
-from fusionfactory.encoders import Encoder, make_encoder
+from fusionfactory.encoded import Encoded
 from fusionfactory.errors import PolicyError, TableError
+from fusionfactory.facts import clean, details, table_facts
 from fusionfactory.intervals import Bootstrap
 from fusionfactory.leaderboard import leaderboard
-from fusionfactory.metrics import mean_or_nan
 from fusionfactory.missing import MIN_COVERAGE
 from fusionfactory.policy import Policy
-from fusionfactory.pricing import NOMINAL_OUTPUT_TOKENS, with_usable_costs
-from fusionfactory.robustness import Robustness, examine
+from fusionfactory.pricing import with_usable_costs
+from fusionfactory.robustness import Robustness
 from fusionfactory.routers import BASE_ROUTERS, PAPER, make_router
-from fusionfactory.trial import run_router
+from fusionfactory.steps import Progress, Steps
+from fusionfactory.trials import Heat, held, in_turn
 
 if TYPE_CHECKING:
-    from fusionfactory.robustness import Exam
+    from collections.abc import Sequence
+
     from fusionfactory.table import OutcomeTable
-    from fusionfactory.types import FloatArray
+    from fusionfactory.trials import Trials
 
 __all__ = [
     "DEFAULT_SCENARIOS",
     "Encoded",
     "Evaluation",
+    "Progress",
     "Steps",
     "applicable",
     "clean",
@@ -44,9 +44,6 @@ __all__ = [
 ]
 
 DEFAULT_SCENARIOS = ("performance", "balance", "cost", "judge")
-
-Progress: TypeAlias = Callable[[int, int, str], None]
-"""Called with steps done, steps in all, and what comes next."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,7 @@ def evaluate(
     min_coverage: float = MIN_COVERAGE,
     draws: int = 1000,
     robustness: bool = False,
+    trials: Trials = in_turn,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Fits and compares routers by the protocol.
@@ -107,6 +105,7 @@ def evaluate(
         draws: Bootstrap resamples.
         robustness: Whether to try edits and triggers on the routers of the first seed, under the
             first scenario.
+        trials: Who fits and asks the routers.
         progress: Called before every fit with steps done, steps in all, and a label.
 
     Raises:
@@ -129,105 +128,27 @@ def evaluate(
     passes = len({policy.judge for policy in policies})
     steps = Steps(progress, passes * seeds * len(routers))
     boards: dict[str, list[dict[str, Any]]] = {}
-    details: dict[str, Any] = {}
-    found: dict[str, Any] = {}
+    told: dict[str, Any] = {}
+    examined: dict[str, Any] = {}
     for judged in (False, True):
-        chosen = [policy for policy in policies if policy.judge == judged]
+        chosen = tuple(policy for policy in policies if policy.judge == judged)
         if not chosen:
             continue
         subject = covered_arms(table.judged(), min_coverage)[0] if judged else table
-        exams: list[Exam] | None = [] if robustness and policies[0] in chosen else None
-        contests = [
-            _contest(
-                subject, routers, chosen, seed, encoder, test_share, steps,
-                None if seed > first_seed else exams,
-            )
+        exam = policies[0] if robustness and policies[0] in chosen else None
+        heats = [
+            Heat(subject, seed, test_share, chosen, encoder, exam if seed == first_seed else None)
             for seed in range(first_seed, first_seed + seeds)
-        ]  # fmt: skip
+        ]
+        contests, exams = held(heats, routers, steps, trials)
         for policy in chosen:
             boards[policy.name] = leaderboard(contests, policy, bootstrap)
-        if not details:
-            details = _details(subject, contests)
+        told = told or details(subject, contests)
         if exams:
-            found = Robustness.of(exams, subject, policies[0], first_seed).to_json()
+            examined = Robustness.of(exams, subject, policies[0], first_seed).to_json()
     order = {policy.name: boards[policy.name] for policy in policies}
     facts = table_facts(table, encoder, seeds, test_share, dropped)
-    return Evaluation(facts, order, skipped, details, found)
-
-
-@dataclass
-class Steps:
-    """Steps of a run, reported before each as `Progress` wants them."""
-
-    report: Progress | None
-    total: int
-    done: int = 0
-
-    def next(self, label: str) -> None:
-        """Reports the next one by its label."""
-        if self.report:
-            self.report(self.done, self.total, label)
-        self.done += 1
-
-
-class Encoded(Encoder):
-    """A fitted encoder that remembers the rows of one table's queries."""
-
-    name = "encoded"
-
-    def __init__(self, encoder: Encoder, texts: Sequence[str]) -> None:
-        distinct = sorted(set(texts))
-        start = time.perf_counter()
-        self._encoder = encoder
-        self._rows = encoder.encode(distinct)
-        self.us_per_query = 1e6 * (time.perf_counter() - start) / len(distinct)
-        self._index = {text: row for row, text in enumerate(distinct)}
-
-    def encode(self, texts: Sequence[str]) -> FloatArray:
-        """The remembered rows; rows of any other text are computed."""
-        if not all(text in self._index for text in texts):
-            return self._encoder.encode(texts)
-        return self._rows[[self._index[text] for text in texts]]
-
-    def blocks(self, width: int) -> list[tuple[str, int]]:
-        """Those of the encoder."""
-        return self._encoder.blocks(width)
-
-
-def _contest(
-    table: OutcomeTable,
-    routers: Sequence[str],
-    policies: Sequence[Policy],
-    seed: int,
-    encoder: str,
-    test_share: float,
-    steps: Steps,
-    exams: list[Exam] | None,
-) -> Contest:
-    """A split and what every router did there; each is examined by the first policy, if at all."""
-    contest = Contest.of(table, seed, test_share)
-    contest.entries.update(baseline_entries(contest, policies))
-    encoded: dict[str, Encoded] = {}
-    for spec in routers:
-        steps.next(f"seed {seed}: {spec}")
-        router = make_router(spec, encoder=encoder, seed=seed)
-        features = None
-        if router.uses_features:
-            name = str(router.encoder)
-            if name not in encoded:
-                fitted = make_encoder(name).fit(contest.train.texts)
-                encoded[name] = Encoded(fitted, table.texts)
-            router = type(router)(**router.params() | {"encoder": encoded[name]})
-            features = encoded[name].encode(contest.test.texts)
-            contest.encode_us_per_query[name] = encoded[name].us_per_query
-        contest.entries[spec] = replace(run_router(router, contest, policies, features), name=spec)
-        if exams is not None:
-            if router.policy_bound:
-                router.fit(contest.train, policies[0])
-            exams.append(
-                examine(router, contest.train, contest.test, policies[0], name=spec, seed=seed)
-            )
-    return contest
+    return Evaluation(facts, order, skipped, told, examined)
 
 
 def covered_arms(table: OutcomeTable, min_coverage: float) -> tuple[OutcomeTable, dict[str, float]]:
@@ -273,82 +194,3 @@ def applicable(
         msg = f"no scenario can be run: {skipped}"
         raise PolicyError(msg)
     return kept, skipped
-
-
-def table_facts(
-    table: OutcomeTable, encoder: str, seeds: int, test_share: float, dropped: dict[str, float]
-) -> dict[str, Any]:
-    """Facts about a table, the protocol and its audit."""
-    groups = table.groups()
-    split = table.split(test=test_share, seed=0)
-    shared = np.intersect1d(split.train.text_digests(), split.test.text_digests())
-    facts: dict[str, Any] = {
-        "queries": len(table),
-        "arms": len(table.arms),
-        "tasks": len(set(table.tasks.tolist())),
-        "fingerprint": table.fingerprint(),
-        "cost_basis": table.cost_basis,
-        "has_judge": table.has_judge,
-        "observed_share": float(table.observed().mean()),
-        "coverage": table.coverage(),
-        "arms_left_out": dropped,
-        "near_duplicate_queries": len(table) - len(np.unique(groups)),
-        "queries_in_train_and_test": len(shared),
-        "encoder": encoder,
-        "seeds": seeds,
-        "test_share": test_share,
-        "train_queries": len(split.train),
-        "test_queries": len(split.test),
-    }
-    if table.cost_basis == "nominal":
-        facts["nominal_output_tokens"] = NOMINAL_OUTPUT_TOKENS
-    return facts
-
-
-def _details(table: OutcomeTable, contests: Sequence[Contest]) -> dict[str, Any]:
-    """For the report: the first seed's curves, shares and calibration; the table's means."""
-    first = contests[0]
-    tasks = table.tasks
-    names = sorted(set(tasks.tolist()))
-    heat = [[mean_or_nan(column) for column in table.quality[tasks == name].T] for name in names]
-    shares: dict[str, Any] = {}
-    for spec, entry in first.entries.items():
-        if spec in {"oracle", "zero"}:
-            continue
-        picks = next(iter(entry.picks.values()))
-        shares[spec] = [
-            np.bincount(picks[first.test.tasks == t], minlength=len(table.arms)).tolist()
-            for t in names
-        ]
-    entries = first.entries.items()
-    return {
-        "arms": [
-            {
-                "name": arm.name,
-                "quality": float(q),
-                "cost_usd": float(c),
-                "input_price": arm.input_price,
-                "output_price": arm.output_price,
-            }
-            for arm, q, c in zip(
-                first.test.arms, first.test.arm_quality(), first.test.arm_cost_usd(), strict=True
-            )
-        ],
-        "tasks": [{"name": t, "queries": int((tasks == t).sum())} for t in names],
-        "task_quality": heat,
-        "shares": shares,
-        "curves": {spec: entry.points.tolist() for spec, entry in entries if len(entry.points)},
-        "calibration": {spec: entry.calibration for spec, entry in entries if entry.calibration},
-        "encode_us_per_query": first.encode_us_per_query,
-    }
-
-
-def clean(value: Any) -> Any:  # noqa: ANN401  any JSON value
-    """The same JSON value with null for NaN and infinities, floats at ten significant digits."""
-    if isinstance(value, dict):
-        return {key: clean(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [clean(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(f"{value:.10g}") if np.isfinite(value) else None
-    return value
