@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,13 +13,23 @@ from rich import box
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
     from fusionfactory.config import Config
     from fusionfactory.gateway.learning.promotion import Comparison
+    from fusionfactory.gateway.learning.versions import Versions
     from fusionfactory.off_policy import Estimate
 
-__all__ = ["arms_of", "choices_of", "log_options", "print_comparison", "since_days"]
+__all__ = [
+    "arms_of",
+    "choices_of",
+    "log_options",
+    "print_comparison",
+    "since_days",
+    "versions_of",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -38,6 +49,31 @@ def log_options(command: Command) -> Command:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+@contextmanager
+def versions_of(config: Config, state: Path | None, store: str | None) -> Iterator[Versions]:
+    """The versions of the gateway's router: its own, or those of all gateways of the store.
+
+    Args:
+        config: The settings.
+        state: The state folder; None for that of the settings.
+        store: Path or URL of the store; None for that of the settings.
+    """
+    from fusionfactory.gateway.learning.shared_book import shared_book
+    from fusionfactory.gateway.learning.versions import Versions
+    from fusionfactory.gateway.shared import is_shared
+    from fusionfactory.store import Store
+
+    folder, where = state or config.serve.state, store or config.store
+    settings = config.model_copy(update={"store": where})
+    if where is None or not is_shared(settings):
+        yield Versions(folder)
+        return
+    with Store(where) as opened:
+        versions = Versions(folder, shared_book(settings, opened))
+        versions.follow()
+        yield versions
 
 
 def since_days(days: float | None) -> float:

@@ -13,6 +13,7 @@ from fusionfactory.cli.gateway_log import (
     log_options,
     print_comparison,
     since_days,
+    versions_of,
 )
 from fusionfactory.cli.output import console, json_option, write_json
 from fusionfactory.errors import TableError
@@ -63,12 +64,12 @@ def command(
     from fusionfactory.gateway.learning.candidate import DEFAULT_ROUTER, fit_candidate, held_out
     from fusionfactory.gateway.learning.evidence import Rated
     from fusionfactory.gateway.learning.promotion import compare
-    from fusionfactory.gateway.learning.versions import Versions
     from fusionfactory.gateway.log.traffic import Traffic
     from fusionfactory.store import Store
 
     trade_off = Policy.parse(policy or config.serve.routing.auto)
-    versions = Versions(state or config.serve.state)
+    ctx = click.get_current_context()
+    versions = ctx.with_resource(versions_of(config, state, store))
     current = versions.current
     incumbent = versions.load(current, network=allow_endpoint) if current else None
     with Store(store) as opened:

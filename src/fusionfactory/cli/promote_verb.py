@@ -9,7 +9,13 @@ import click
 from rich import box
 from rich.table import Table
 
-from fusionfactory.cli.gateway_log import choices_of, log_options, print_comparison, since_days
+from fusionfactory.cli.gateway_log import (
+    choices_of,
+    log_options,
+    print_comparison,
+    since_days,
+    versions_of,
+)
 from fusionfactory.cli.output import console, json_option, write_json
 from fusionfactory.errors import ConfigError
 from fusionfactory.policy import Policy
@@ -20,8 +26,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fusionfactory.config import Config
-    from fusionfactory.gateway.learning.shadow import Watched
     from fusionfactory.gateway.learning.book import Version
+    from fusionfactory.gateway.learning.shadow import Watched
     from fusionfactory.gateway.learning.versions import Versions
 
 __all__ = ["command"]
@@ -55,15 +61,14 @@ def command(
     """Promotes VERSION, or the newest, if the log says that it does better than the current one.
 
     It is estimated on the decisions that neither version learned from, and promoted where the lower
-    bound of the gain is above 0. A running gateway changes over within seconds.
+    bound of the gain is above 0. A running gateway changes over within seconds, and so does every
+    other one that shares its store.
     """
-    from fusionfactory.gateway.learning.versions import Versions
-
     if rollback + listing + (version is not None) > 1:
         msg = "VERSION, --rollback and --list exclude each other"
         raise click.UsageError(msg)
     config: Config = ctx.obj
-    versions = Versions(state or config.serve.state)
+    versions = ctx.with_resource(versions_of(config, state, store))
     where = console(json_path)
     if listing:
         return _list(where, versions, json_path)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fusionfactory.errors import ConfigError
+from fusionfactory.errors import ConfigError, StoreAwayError
 from fusionfactory.gateway.access.access import Access
 from fusionfactory.gateway.cache import AnswerCache
 from fusionfactory.gateway.fleet import Fleet
 from fusionfactory.gateway.gateway import Gateway
 from fusionfactory.gateway.learning.judging import check_judge
+from fusionfactory.gateway.learning.shared_book import shared_book
 from fusionfactory.gateway.learning.versions import Versions
 from fusionfactory.gateway.log.journal import Journal
 from fusionfactory.gateway.log.traffic import Traffic
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from fusionfactory.config import Config
     from fusionfactory.serve_settings import ServeSection
 
-__all__ = ["Built", "build", "close", "journal_folder", "store_of"]
+__all__ = ["Built", "build", "close", "journal_folder", "known_store", "store_of"]
 
 
 @dataclass(eq=False)
@@ -82,11 +83,11 @@ def build(config: Config, worker: int, before: Built | None = None) -> Built:
         healthy=upstreams.healthy,
         plans=plans.arms,
     )
-    versions = Versions(settings.state)
+    store = kept.store or (known_store(config) if before is None else Store(store_of(config)))
+    versions = Versions(settings.state, shared_book(config, store))
     changes(versions, decider).apply(decider)
     prompts = Prompts.load(config, fleet, tasks=decider)
     access = Access(settings, settings.state, worker, settings.workers)
-    store = kept.store or Store(store_of(config))
     metrics = kept.metrics or _reports(settings, fleet, worker)
     metrics.name_arms_by(fleet)
     metrics.redact_by(settings.log)
@@ -132,6 +133,21 @@ async def close(gateway: Built, living: Collection[Built] = ()) -> None:
 def journal_folder(settings: ServeSection) -> Path:
     """Where the workers write and the ingester reads."""
     return settings.state / "journal"
+
+
+def known_store(config: Config) -> Store:
+    """The store, opened; if it is away and was known to this gateway, it is opened once it is back.
+
+    Raises:
+        ConfigError: The settings name none.
+        StoreError: It cannot be opened; or it cannot be reached, and this is the first start.
+    """
+    try:
+        return Store(store_of(config))
+    except StoreAwayError:
+        if not journal_folder(config.serve).is_dir():
+            raise
+        return Store(store_of(config), lazy=True)
 
 
 def store_of(config: Config) -> str:

@@ -8,17 +8,22 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from fusionfactory.errors import FusionFactoryError
-from fusionfactory.gateway.build import journal_folder, store_of
+from fusionfactory.errors import FusionFactoryError, StoreAwayError
+from fusionfactory.gateway.build import journal_folder, known_store, store_of
 from fusionfactory.gateway.learning.judging import Judging
+from fusionfactory.gateway.learning.shared_book import shared_book
+from fusionfactory.gateway.learning.versions import Versions
 from fusionfactory.gateway.learning.watch import AlarmWatch
 from fusionfactory.gateway.log.ingest import Ingester
 from fusionfactory.gateway.log.retention import Retention
 from fusionfactory.gateway.log.traffic import Traffic
 from fusionfactory.gateway.operations.child import Lifeline
 from fusionfactory.gateway.operations.duty import Duty, Present
+from fusionfactory.gateway.operations.lease import Lease, alone, release_all
 from fusionfactory.gateway.operations.logs import emit, log_to
 from fusionfactory.gateway.operations.source import Source
+from fusionfactory.gateway.operations.store_watch import StoreWatch
+from fusionfactory.gateway.shared import identity, is_shared
 from fusionfactory.store import Store
 
 if TYPE_CHECKING:
@@ -27,17 +32,23 @@ if TYPE_CHECKING:
 __all__ = ["Ingesting", "main"]
 
 _INGEST_S = 0.25
+_FOLLOW_S = 0.25
+_WATCH_S = 2.0
 _RETENTION_S = 600.0
 _JUDGING_S = 5.0
 _ALARMS_S = 60.0
 _LOOK_S = 0.2
 _END_S = 10.0
+_LEASE_MORE_S = 60.0
+"""For how long a gateway keeps a duty beyond the time of its next step."""
 
 _log = logging.getLogger(__name__)
 
 
 class Ingesting:
     """Takes in what the workers wrote, deletes what is too old, judges a sample, and warns.
+
+    Of several gateways that share a store, one does what need not be done by all.
 
     Args:
         source: Of the settings.
@@ -48,7 +59,7 @@ class Ingesting:
         self._source, self._lifeline = source, lifeline
         self._over, self._reload = threading.Event(), threading.Event()
         config = source.read()
-        self._present = Present(config, Store(store_of(config)))
+        self._present = Present(config, known_store(config))
         settings = self._present.config.serve
         log_to(emit, settings.log_level, prompts=settings.log_prompts, process="ingester")
 
@@ -61,6 +72,8 @@ class Ingesting:
             Duty(name, pause_s, lambda: self._present, make)
             for name, pause_s, make in (
                 ("taking in the journal", _INGEST_S, _ingesting),
+                ("following the versions of the router", _FOLLOW_S, _following),
+                ("looking for the store", _WATCH_S, _looking),
                 ("deleting what is too old", _RETENTION_S, _retaining),
                 ("judging answers", _JUDGING_S, _judging),
                 ("looking for alarms", _ALARMS_S, _watching),
@@ -75,10 +88,19 @@ class Ingesting:
                 self._again()
         for duty in duties:
             duty.end(_END_S)
-        last = _ingesting(self._present)
-        while last():
-            pass
+        self._take_the_rest()
         self._present.store.close()
+
+    def _take_the_rest(self) -> None:
+        """What was written until now; if the store is away, the next start takes it in."""
+        last = _ingesting(self._present)
+        try:
+            while last():
+                pass
+            if is_shared(self._present.config):
+                release_all(self._present.store, identity(self._present.config.serve.state))
+        except StoreAwayError as error:
+            _log.error("what is in the journal stays there for the next start: %s", error)
 
     def _again(self) -> None:
         old = self._present
@@ -96,17 +118,36 @@ def _ingesting(present: Present) -> Step:
     return Ingester(present.store, journal_folder(settings), settings.log).step
 
 
+def _following(present: Present) -> Step:
+    book = shared_book(present.config, present.store)
+    return Versions(present.config.serve.state, book).follow
+
+
+def _looking(present: Present) -> Step:
+    return StoreWatch(present.store, present.config.serve.state).step
+
+
 def _retaining(present: Present) -> Step:
     settings = present.config.serve
-    return Retention(present.store, journal_folder(settings), settings.log).step
+    step = Retention(present.store, journal_folder(settings), settings.log).step
+    return _for_all(present, "retention", _RETENTION_S, step)
 
 
 def _judging(present: Present) -> Step:
-    return Judging(present.config, present.store).step
+    return _for_all(present, "judging", _JUDGING_S, Judging(present.config, present.store).step)
 
 
 def _watching(present: Present) -> Step:
-    return AlarmWatch(Traffic(present.store), present.config.serve.alarms).step
+    step = AlarmWatch(Traffic(present.store), present.config.serve.alarms).step
+    return _for_all(present, "alarms", _ALARMS_S, step)
+
+
+def _for_all(present: Present, duty: str, pause_s: float, step: Step) -> Step:
+    """The step, done for all gateways by one of them."""
+    if not is_shared(present.config):
+        return step
+    holder = identity(present.config.serve.state)
+    return alone(Lease(present.store, duty, holder, pause_s + _LEASE_MORE_S), step)
 
 
 def main() -> None:

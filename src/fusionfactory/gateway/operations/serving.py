@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fusionfactory.errors import ConfigError
+from fusionfactory.errors import ConfigError, StoreAwayError
 from fusionfactory.gateway.access.keys import KeyFile
+from fusionfactory.gateway.build import known_store
 from fusionfactory.gateway.fleet import Fleet
+from fusionfactory.gateway.learning.shared_book import shared_book
 from fusionfactory.gateway.learning.versions import Versions
 from fusionfactory.gateway.operations.listener import bind, url_of
 from fusionfactory.gateway.operations.logs import emit, log_to
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from fusionfactory.gateway.operations.source import Source
 
 __all__ = ["Started", "serve"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ def serve(
     Raises:
         ConfigError: The settings are wrong, or the host is not loopback and there is no key.
         RouterFileError: The router or a plan cannot be used.
+        StoreError: The store cannot be used. One that is only away is, but at the first start.
         GatewayError: A process cannot start.
     """
     config = source.read()
@@ -73,10 +79,12 @@ def serve(
     _check_keys(config)
     plans = Plans.load(config, fleet)
     plans.close()
-    versions = Versions(settings.state)
-    passed_over = router is not None and versions.current is not None
-    if router is not None and not passed_over:
-        _register(versions, router, fleet, network=network)
+    with known_store(config) as store:
+        versions = Versions(settings.state, shared_book(config, store))
+        _follow(versions)
+        passed_over = router is not None and versions.current is not None
+        if router is not None and not passed_over:
+            passed_over = not _register(versions, router, fleet, network=network)
     with bind(settings.host, settings.port) as bound:
 
         def tell() -> None:
@@ -104,7 +112,16 @@ def _check_keys(config: Config) -> None:
         raise ConfigError(msg, field="serve.keys")
 
 
-def _register(versions: Versions, path: Path, fleet: Fleet, *, network: bool) -> None:
+def _follow(versions: Versions) -> None:
+    """Begins with what the store says, or with what it said last where it is away."""
+    try:
+        versions.follow()
+    except StoreAwayError as error:
+        _log.error("starting with the routers and keys that were known last: %s", error)
+
+
+def _register(versions: Versions, path: Path, fleet: Fleet, *, network: bool) -> bool:
+    """Makes it the first version; False where another gateway was faster."""
     router = load_router(path, network=network)
     arms = [arm.name for arm in router.arms_]
     if not any(arm in fleet for arm in arms):
@@ -113,4 +130,4 @@ def _register(versions: Versions, path: Path, fleet: Fleet, *, network: bool) ->
             f"have {', '.join(fleet.targets)}"
         )
         raise ConfigError(msg, file=path, field="models")
-    versions.promote(versions.add(router, {"from": str(path)}))
+    return versions.begin(router, {"from": str(path)})
