@@ -55,10 +55,13 @@ def content_digest(
         texts = responses[np.ix_(rows, columns)].ravel()
         known = np.array([text is not None for text in texts])
         if known.any():
-            encoded = [text.encode() for text in texts[known]]
+            told = texts[known]
             digest.update(known.tobytes())
-            digest.update(np.array([len(text) for text in encoded], dtype=np.int64).tobytes())
-            digest.update(b"".join(encoded))
+            lengths = np.fromiter((len(text.encode()) for text in told), np.int64, len(told))
+            digest.update(lengths.tobytes())
+            # Text by text: all of them encoded at once would be a second copy of the table.
+            for text in told:
+                digest.update(text.encode())
     return digest.hexdigest()
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from fusionfactory.errors import TableError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
@@ -38,23 +40,25 @@ class Bins:
             file.write(content)
 
     def frames(self, name: str) -> Iterator[pl.DataFrame]:
-        """The frames of a bin, in the order in which they were added."""
+        """The frames of a bin, in the order in which they were added.
+
+        Raises:
+            TableError: The file is damaged, as it can be after a loss of power.
+        """
         if not self._paths[name].exists():
             return
         with self._paths[name].open("rb") as file:
             while head := file.read(_LENGTH_BYTES):
                 content = file.read(int.from_bytes(head, "little"))
-                yield pl.read_ipc_stream(io.BytesIO(content))
+                try:
+                    yield pl.read_ipc_stream(io.BytesIO(content))
+                except pl.exceptions.PolarsError:
+                    msg = "is damaged: delete the folder it is in and gather again"
+                    raise TableError(msg, file=self._paths[name]) from None
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of every bin, once they are on disk."""
-        found = {}
-        for name, path in self._paths.items():
-            if path.exists():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
-                found[name] = path.stat().st_size
-        return found
+        """Bytes of every bin that holds anything."""
+        return {name: p.stat().st_size for name, p in self._paths.items() if p.exists()}
 
     def restore(self, sizes: dict[str, int]) -> bool:
         """Cuts off what was added after `sizes`; False where a bin has less than that."""

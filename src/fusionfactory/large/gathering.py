@@ -39,6 +39,8 @@ __all__ = ["PART_BYTES", "Progress", "gather", "gathered_folder"]
 PART_BYTES = 64 * 2**20
 """Rows of about so many bytes make a part."""
 _MOST_PARTS = 4096
+_PIECE_PARTS = 2
+"""Parts that are read at a time: few large pieces make few small frames in the bins."""
 _WORK = "unfinished"
 _PLAN = "plan.json"
 
@@ -61,8 +63,8 @@ def gather(
 ) -> Path:
     """Gathers the rows of every query, checked, in a folder on this machine.
 
-    It holds rows of about `part_bytes` at a time, several copies of them, and 16 bytes per query
-    and name; on disk it takes the source's size about twice while it works and once afterwards.
+    It holds rows of twice `part_bytes` at a time, several copies of them, and some tens of bytes
+    per query; on disk it takes the source's size about twice while it works and once afterwards.
 
     Args:
         source: See `LargeTable.scan`.
@@ -121,10 +123,10 @@ class _Gathering:
         bins = Bins(self._work, [*names, ARMS, NAMES, BASES])
         self._tell(0, "reading")
         scatter(
-            self._files, self._work, bins, parts, self._part_bytes,
+            self._files, self._work, bins, parts, _PIECE_PARTS * self._part_bytes,
             lambda done: self._tell(done, "reading"),
         )  # fmt: skip
-        arms = _arms(bins)
+        arms = _arms(bins, self._source)
         ambiguous = _ambiguous(bins)
         facts: list[PartFacts] = []
         for number in range(parts):
@@ -143,16 +145,18 @@ class _Gathering:
             self._progress(done, self._steps, label)
 
     def _plan(self) -> int:
-        """The number of parts; a folder of another plan is refused."""
+        """The number of parts, of an earlier run where it is one of this plan."""
         path = self._work / _PLAN
         mine = {"key": self._key, "polars": pl.__version__, "part_bytes": self._part_bytes}
         if path.exists():
             plan = json.loads(path.read_text(encoding="utf-8"))
             parts = int(plan.pop("parts"))
-            if plan != mine:
-                msg = "holds the unfinished gathering of another table: delete the folder"
+            if plan == mine:
+                return parts
+            if plan["key"] != self._key:
+                msg = f"holds the unfinished gathering of another table than {self._source}"
                 raise TableError(msg, file=self._folder)
-            return parts
+            self._start_over()
         largest = max(self._files, key=lambda file: file.size)
         with local_copy(largest, self._work) as copy:
             rows = row_count(copy, largest.name)
@@ -164,6 +168,10 @@ class _Gathering:
         text = json.dumps({**mine, "parts": parts})
         write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
         return parts
+
+    def _start_over(self) -> None:
+        for path in (*self._work.iterdir(), *self._folder.glob("*.parquet")):
+            path.unlink()
 
     def _bound(
         self, number: int, bins: Bins, arms: tuple[Arm, ...], ambiguous: pl.Series
@@ -184,8 +192,12 @@ class _Gathering:
         return facts
 
 
-def _arms(bins: Bins) -> tuple[Arm, ...]:
-    facts = pl.concat(bins.frames(ARMS))
+def _arms(bins: Bins, source: str) -> tuple[Arm, ...]:
+    frames = list(bins.frames(ARMS))
+    if not frames:
+        msg = "the table has no rows"
+        raise TableError(msg, file=source)
+    facts = pl.concat(frames)
     llms = first_known(facts, facts.columns).with_columns(task_name=pl.lit(""), query=pl.lit(""))
     return arms_of(first_known(layout.to_long(llms), ARM_COLUMNS))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from fusionfactory.fingerprint import content_digest
 from fusionfactory.long_form import CELLS
 
 if TYPE_CHECKING:
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
 
     from fusionfactory.table import OutcomeTable
 
-__all__ = ["concat", "rechunk"]
+__all__ = ["concat", "fingerprint", "rechunk"]
+
+_DIGESTED = 8_192
+"""Queries that go into one digest of a fingerprint."""
 
 
 def concat(tables: Sequence[OutcomeTable]) -> OutcomeTable:
@@ -49,3 +54,17 @@ def rechunk(blocks: Iterable[OutcomeTable], size: int) -> Iterator[OutcomeTable]
             count = rest.size
     if held:
         yield concat(held)
+
+
+def fingerprint(blocks: Iterable[OutcomeTable], cells: Sequence[str]) -> str:
+    """A digest of the blocks' content, however they are cut: see `LargeTable.fingerprint`."""
+    found = [
+        content_digest(
+            table.queries,
+            table.arms,
+            {name: getattr(table, name) for name in cells},
+            table.responses,
+        )
+        for table in rechunk(blocks, _DIGESTED)
+    ]
+    return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()

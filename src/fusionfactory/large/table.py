@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from fusionfactory.errors import TableError
-from fusionfactory.fingerprint import content_digest
-from fusionfactory.large.digests import draws
 from fusionfactory.large.gathering import gather, gathered_folder
 from fusionfactory.large.manifest import Manifest
-from fusionfactory.large.parts import Part, read_queries
-from fusionfactory.large.rows import concat, rechunk
-from fusionfactory.long_form import CELLS, QUERY_COLUMNS
+from fusionfactory.large.rows import concat, fingerprint
+from fusionfactory.large.sides import three_sides, tickets
+from fusionfactory.large.view import View
+from fusionfactory.long_form import CELLS
 from fusionfactory.outcome_sums import OutcomeSums
-from fusionfactory.pricing import with_nominal_costs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    import polars as pl
-
     from fusionfactory.large.gathering import Progress
     from fusionfactory.table import OutcomeTable
-    from fusionfactory.types import Arm, BoolArray, FloatArray
+    from fusionfactory.types import Arm, FloatArray
 
 __all__ = ["BLOCK_BYTES", "LargeSplit", "LargeTable"]
 
 BLOCK_BYTES = 32 * 2**20
 """What a block of the default size takes: numbers of all cells and texts of the queries."""
 _MOST_QUERIES = 65_536
-_DIGESTED = 8_192
-"""Queries that go into one digest of a fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +39,6 @@ class LargeSplit:
     train: LargeTable
     validation: LargeTable
     test: LargeTable
-
-
-@dataclass(frozen=True)
-class _Side:
-    """The queries whose draw under a seed is in [low, high)."""
-
-    seed: int
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,18 +51,10 @@ class LargeTable:
     however many outcomes there are. A view (`split`, `select_arms`, `judged`) copies nothing.
 
     Attributes:
-        folder: A gathered folder.
-        manifest: What it says of itself.
-        arms: m arms, the order of the columns of every block.
-        cost_basis: `measured`, `nominal` or `missing`.
+        view: What of the folder it shows.
     """
 
-    folder: Path
-    manifest: Manifest
-    arms: tuple[Arm, ...]
-    cost_basis: str
-    _sides: tuple[_Side, ...] = ()
-    _judged: bool = False
+    view: View
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -89,7 +64,7 @@ class LargeTable:
             TableError: It is none.
         """
         manifest = Manifest.read(Path(folder))
-        return cls(Path(folder), manifest, manifest.arms, manifest.cost_basis)
+        return cls(View(Path(folder), manifest, manifest.arms, manifest.cost_basis))
 
     @classmethod
     def scan(
@@ -130,14 +105,24 @@ class LargeTable:
     @cached_property
     def n_queries(self) -> int:
         """Number of queries; of a split it is counted once, from the digests."""
-        if not self._sides:
-            return sum(part.queries for part in self.manifest.parts)
-        return sum(int(mask.sum()) for _, mask in self._masks())
+        if not self.view.sides:
+            return sum(part.queries for part in self.view.manifest.parts)
+        return sum(int(mask.sum()) for _, mask in self.view.digests())
 
     @property
     def n_outcomes(self) -> int:
-        """Outcomes in the whole folder, whatever the view."""
-        return sum(part.outcomes for part in self.manifest.parts)
+        """Rows of outcomes in the whole folder, whatever the view."""
+        return sum(part.outcomes for part in self.view.manifest.parts)
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The m arms, in the order of the columns of every block."""
+        return self.view.arms
+
+    @property
+    def cost_basis(self) -> str:
+        """`measured`, `nominal` or `missing`."""
+        return self.view.cost_basis
 
     @property
     def arm_names(self) -> tuple[str, ...]:
@@ -153,30 +138,27 @@ class LargeTable:
     @property
     def task_names(self) -> tuple[str, ...]:
         """Names of the folder's tasks, sorted; an absent name is the empty string."""
-        return tuple(sorted({name for part in self.manifest.parts for name in part.tasks}))
+        return tuple(sorted({name for part in self.view.manifest.parts for name in part.tasks}))
 
     @property
     def has_costs(self) -> bool:
         """Whether any cell carries a cost."""
-        return self.cost_basis == "nominal" or self._known("cost_usd")
+        return self.cost_basis == "nominal" or self.view.knows("cost_usd")
 
     @property
     def has_judge(self) -> bool:
         """Whether any cell carries a judge score."""
-        return self._known("judge")
+        return self.view.knows("judge")
 
     @property
     def has_logprobs(self) -> bool:
         """Whether any cell carries a log-probability."""
-        return self._known("logprob")
+        return self.view.knows("logprob")
 
     @property
     def has_responses(self) -> bool:
         """Whether any cell carries a text."""
-        return self._known("response")
-
-    def _known(self, column: str) -> bool:
-        return any(column in part.known for part in self.manifest.parts)
+        return self.view.knows("response")
 
     @cached_property
     def sums(self) -> OutcomeSums:
@@ -186,7 +168,7 @@ class LargeTable:
     @cached_property
     def block_queries(self) -> int:
         """Queries of a block of `BLOCK_BYTES`."""
-        parts = self.manifest.parts
+        parts = self.view.manifest.parts
         text = sum(part.text_bytes for part in parts) / sum(part.queries for part in parts)
         size = BLOCK_BYTES / (text + 8 * len(CELLS) * len(self.arms))
         return int(np.clip(size, 256, _MOST_QUERIES))
@@ -211,66 +193,15 @@ class LargeTable:
         Raises:
             TableError: A column is unknown, or a file is damaged.
         """
-        for part in self._parts(columns, responses=responses):
-            yield from self._tables(part, block_queries or self.block_queries)
-
-    def _parts(self, columns: Collection[str] | None, *, responses: bool) -> Iterator[Part]:
-        wanted = {*CELLS, *QUERY_COLUMNS} if columns is None else set(columns)
-        unknown = sorted(wanted - {*CELLS, *QUERY_COLUMNS})
-        if unknown:
-            msg = f"unknown column {unknown[0]!r}; there are {', '.join((*CELLS, *QUERY_COLUMNS))}"
-            raise TableError(msg, field="columns")
-        if self._judged and "quality" in wanted:
-            wanted.add("judge")
-        if self._computes_costs and "cost_usd" in wanted:
-            wanted |= {"query", "quality"}
-        for facts in self.manifest.parts:
-            part = Part.read(
-                self.folder, facts.number, wanted, responses=responses and self.has_responses
-            )
-            mask = self._mask(part.queries)
-            if mask.any():
-                yield part.keep(mask)
-
-    def _tables(self, part: Part, size: int) -> Iterator[OutcomeTable]:
-        columns = np.full(len(self.manifest.arms), -1)
-        names = [arm.name for arm in self.manifest.arms]
-        columns[[names.index(name) for name in self.arm_names]] = np.arange(len(self.arms))
-        n = part.queries.height
-        edges = np.linspace(0, n, -(-n // size) + 1).astype(int).tolist()
-        for start, stop in pairwise(edges):
-            table = part.table(start, stop, self.arms, columns, self.cost_basis)
-            if self._judged and "quality" in part.cells:
-                table = replace(table, quality=table.judge)
-            if self._computes_costs and "cost_usd" in part.cells:
-                table = with_nominal_costs(table)
-            yield table
-
-    @property
-    def _computes_costs(self) -> bool:
-        """Whether costs are not in the files, but nominal ones stand in."""
-        return self.cost_basis == "nominal" and not self._known("cost_usd")
-
-    def _mask(self, queries: pl.DataFrame) -> BoolArray:
-        """(n,) which queries are on this view's side."""
-        groups = queries["group"].to_numpy()
-        mask = np.ones(len(groups), dtype=np.bool_)
-        for side in self._sides:
-            drawn = draws(groups, side.seed)
-            mask &= (drawn >= side.low) & (drawn < side.high)
-        return mask
-
-    def _masks(self) -> Iterator[tuple[pl.DataFrame, BoolArray]]:
-        for part in self.manifest.parts:
-            queries = read_queries(self.folder, part.number, ["group", "key", "place"])
-            yield queries, self._mask(queries)
+        for part in self.view.parts(columns, responses=responses):
+            yield from self.view.tables(part, block_queries or self.block_queries)
 
     def collect(self) -> OutcomeTable:
         """The whole table in memory, with responses, in the order of its source's rows."""
         tables: list[OutcomeTable] = []
         places = []
-        for part in self._parts(None, responses=True):
-            tables.extend(self._tables(part, part.queries.height))
+        for part in self.view.parts(None, responses=True):
+            tables.extend(self.view.tables(part))
             places.append(part.queries["place"].to_numpy())
         return concat(tables).rows(np.argsort(np.concatenate(places), kind="stable"))
 
@@ -293,18 +224,19 @@ class LargeTable:
         if n < 1:
             msg = f"a sample needs at least one query, got {n}"
             raise TableError(msg, field="n")
-        drawn = [_ticket(queries, seed)[mask] for queries, mask in self._masks()]
-        tickets = np.concatenate(drawn)
-        last = np.partition(tickets, n - 1)[n - 1] if n < len(tickets) else 1.0
+        drawn = np.concatenate([tickets(keys, seed)[mask] for keys, mask in self.view.digests()])
+        last = np.partition(drawn, n - 1)[n - 1] if n < len(drawn) else 1.0
         tables: list[OutcomeTable] = []
-        for part in self._parts(columns, responses=False):
-            chosen = _ticket(part.queries, seed) <= last
+        for part in self.view.parts(columns, responses=False):
+            chosen = tickets(part.queries, seed) <= last
             if chosen.any():
-                kept = part.keep(chosen)
-                tables.extend(self._tables(kept, kept.queries.height))
+                tables.extend(self.view.tables(part.keep(chosen)))
         return concat(tables)
 
     # Views
+
+    def _showing(self, **changes: Any) -> Self:  # noqa: ANN401  attributes of a view
+        return type(self)(replace(self.view, **changes))
 
     def select_arms(self, names: Sequence[str]) -> Self:
         """The table of these arms, in this order.
@@ -316,7 +248,8 @@ class LargeTable:
         if unknown:
             msg = f"unknown arm {unknown[0]!r}; the table has {', '.join(self.arm_names)}"
             raise TableError(msg, field="arms")
-        return replace(self, arms=tuple(self.arms[self.arm_names.index(n)] for n in names))
+        arms = tuple(self.arms[self.arm_names.index(name)] for name in names)
+        return self._showing(arms=arms)
 
     def judged(self) -> Self:
         """The same table with the judge's scores in the place of quality.
@@ -327,13 +260,13 @@ class LargeTable:
         if not self.has_judge:
             msg = "the table has no judge scores"
             raise TableError(msg, field="llm_judge")
-        return replace(self, _judged=True)
+        return self._showing(judged=True)
 
     def with_usable_costs(self) -> Self:
         """The table, with nominal costs where it has none: see `pricing.with_nominal_costs`."""
         if self.has_costs or np.isnan(self.prices).any():
             return self
-        return replace(self, cost_basis="nominal")
+        return self._showing(cost_basis="nominal")
 
     def split(self, *, test: float = 0.3, validation: float = 0.0, seed: int = 0) -> LargeSplit:
         """Splits by query at random, near-duplicates on one side (see `digests.group_digests`).
@@ -352,17 +285,12 @@ class LargeTable:
         Raises:
             TableError: A share is not in [0, 1) or leaves its side empty.
         """
-        if not (0 <= test < 1 and 0 <= validation < 1 and test + validation < 1):
-            msg = f"test={test} and validation={validation} must be shares that leave a train side"
-            raise TableError(msg)
-        # A split of a split draws anew, or the same seed would find all queries on one side.
-        drawn = seed + len(self._sides) * 2**32
-        edges = ((test + validation, 1.0), (test, test + validation), (0.0, test))
+        sides = three_sides(test, validation, seed, len(self.view.sides))
         train, held, tested = (
-            replace(self, _sides=(*self._sides, _Side(drawn, low, high))) if high > low else None
-            for low, high in edges
+            None if side is None else self._showing(sides=(*self.view.sides, side))
+            for side in sides
         )
-        assert train is not None  # noqa: S101  checked above
+        assert train is not None  # noqa: S101  it has a side
         if any(side is not None and not len(side) for side in (train, held, tested)):
             msg = f"{len(self)} queries are too few for test={test}, validation={validation}"
             raise TableError(msg)
@@ -377,19 +305,4 @@ class LargeTable:
         fingerprints of as many queries each, in the order of `blocks`.
         """
         named = [name for name in CELLS if name != "logprob" or self.has_logprobs]
-        found = [
-            content_digest(
-                table.queries,
-                table.arms,
-                {name: getattr(table, name) for name in named},
-                table.responses,
-            )
-            for table in rechunk(self.blocks(responses=True, block_queries=_DIGESTED), _DIGESTED)
-        ]
-        return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
-
-
-def _ticket(queries: pl.DataFrame, seed: int) -> FloatArray:
-    """(n,) draws of the queries themselves: near-duplicates have one each."""
-    keys = queries["group"].to_numpy() ^ queries["key"].to_numpy()
-    return draws(keys, seed + 2**16)
+        return fingerprint(self.blocks(responses=True), named)
