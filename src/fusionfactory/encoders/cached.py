@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
 from fusionfactory.encoders.base import Encoder, check_texts
 from fusionfactory.encoders.cache import EmbeddingCache, session_cache, text_key
 from fusionfactory.errors import EncoderError
+from fusionfactory.types import FloatArray
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+__all__ = ["CachedEncoder", "Embedding"]
 
-    from fusionfactory.types import FloatArray
-
-__all__ = ["CachedEncoder"]
+Embedding: TypeAlias = Callable[[Sequence[str]], Iterator[tuple[Sequence[int], FloatArray]]]
+"""Distinct texts in, blocks of rows out in any order, each with the places of its texts."""
 
 
 class CachedEncoder(Encoder):
@@ -24,7 +24,13 @@ class CachedEncoder(Encoder):
 
     A subclass yields rows block by block; every block is written to the cache as it comes, so that
     an interrupted run keeps what it has done.
+
+    Attributes:
+        movable: Whether any machine that can load the model gives the same rows, so that they may
+            be computed elsewhere.
     """
+
+    movable: ClassVar[bool] = True
 
     cache: bool
 
@@ -53,6 +59,14 @@ class CachedEncoder(Encoder):
         Raises:
             EncoderError: The model or the endpoint failed, or the cache is damaged.
         """
+        return self.encode_by(self._in_order, texts)
+
+    def encode_by(self, embedding: Embedding, texts: Sequence[str]) -> FloatArray:
+        """As `encode`, but what the cache does not hold is computed by another than `embed`.
+
+        Raises:
+            EncoderError: As `encode`.
+        """
         texts = check_texts(texts)
         if not texts:
             return np.zeros((0, 0), dtype=np.float32)
@@ -62,24 +76,32 @@ class CachedEncoder(Encoder):
         rows = store.get(self.fingerprint(), list(distinct)) if store else {}
         missing = [key for key in distinct if key not in rows]
         missing.sort(key=lambda key: (len(distinct[key]), key))
-        rows.update(self._compute(missing, distinct, store))
+        rows.update(self._compute(embedding, missing, distinct, store))
         return np.stack([rows[key] for key in keys])
 
+    def _in_order(self, texts: Sequence[str]) -> Iterator[tuple[Sequence[int], FloatArray]]:
+        done = 0
+        for block in self.embed(texts):
+            yield range(done, min(done + len(block), len(texts))), block
+            done += len(block)
+
     def _compute(
-        self, keys: list[bytes], texts: dict[bytes, str], store: EmbeddingCache | None
+        self,
+        embedding: Embedding,
+        keys: list[bytes],
+        texts: dict[bytes, str],
+        store: EmbeddingCache | None,
     ) -> dict[bytes, FloatArray]:
         rows: dict[bytes, FloatArray] = {}
-        done = 0
-        blocks = self.embed([texts[key] for key in keys]) if keys else iter(())
-        for block in blocks:
-            part = keys[done : done + len(block)]
+        blocks = embedding([texts[key] for key in keys]) if keys else iter(())
+        for places, block in blocks:
+            part = [keys[place] for place in places]
             self._check(block, len(part), rows)
             if store:
                 store.put(self.fingerprint(), part, block)
             rows.update(zip(part, block, strict=True))
-            done += len(block)
-        if done != len(keys):
-            msg = f"the {self.name} encoder gave {done} rows for {len(keys)} texts"
+        if len(rows) != len(keys):
+            msg = f"the {self.name} encoder gave {len(rows)} rows for {len(keys)} texts"
             raise EncoderError(msg)
         return rows
 

@@ -37,6 +37,7 @@ class EndpointEncoder(CachedEncoder):
     """
 
     name: ClassVar[str] = "endpoint"
+    movable: ClassVar[bool] = False
 
     def __init__(
         self,

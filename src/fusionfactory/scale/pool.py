@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.config import ScaleSection
 
-__all__ = ["losses_told", "mapped"]
+__all__ = ["losses_told", "mapped", "threads_env"]
 
 _LARGEST_SHARE = 1.0
 
@@ -32,6 +32,7 @@ def mapped(
     arguments: dict[str, Any],
     settings: ScaleSection,
     *,
+    threads: int = 1,
     nodes: Sequence[str] = (),
 ) -> Iterator[pa.Table]:
     """What a pool of actors makes of tables, one by one as they come.
@@ -41,6 +42,7 @@ def mapped(
         worker: A class whose instances turn one `pa.Table` into another.
         arguments: Of its constructor.
         settings: `[scale]`: how many actors.
+        threads: Of numeric libraries in each of them.
         nodes: Ids of the nodes that actors are put on while there are any; all if none is named.
 
     Raises:
@@ -58,6 +60,7 @@ def mapped(
         batch_size=None,
         compute=ActorPoolStrategy(size=workers),
         num_cpus=_share(workers),
+        runtime_env=threads_env(threads),
         **_placing(nodes),
     )
     with losses_told():
@@ -84,6 +87,11 @@ def losses_told() -> Iterator[None]:
         raise ClusterError(
             msg + "; what was done is kept, and the next run goes on there"
         ) from error
+
+
+def threads_env(threads: int) -> dict[str, Any]:
+    """Environment of workers whose numeric libraries use that many threads."""
+    return {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
 
 
 def _share(workers: int) -> float:

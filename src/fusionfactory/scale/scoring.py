@@ -58,7 +58,8 @@ def mark_on_ray(answers: Answers, settings: ScaleSection, place: str) -> Generat
         nodes = sandbox_nodes() if needs.sandbox else []
         unrun: list[str] = []
         arguments = {"files": shards.files, "threads": _THREADS}
-        for batch in mapped(shards.parts(), ScoringWorker, arguments, settings, nodes=nodes):
+        options: dict[str, Any] = {"threads": _THREADS, "nodes": nodes}
+        for batch in mapped(shards.parts(), ScoringWorker, arguments, settings, **options):
             rows = batch.to_pylist()
             yield [
                 ((row["query_id"], row["arm"], row["sample"]), Score(*(row[n] for n in _SCORE)))
