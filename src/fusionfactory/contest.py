@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from fusionfactory.metrics import curve, hull, mean_or_nan
+from fusionfactory.metrics import curve, hull
+from fusionfactory.outcome_sums import OutcomeSums
 from fusionfactory.policy import Normaliser, Policy, choose
 from fusionfactory.routers.baselines import (
     BestSingleRouter,
     CheapestRouter,
     DearestRouter,
+    FixedRouter,
     RandomRouter,
 )
 from fusionfactory.routers.frontier import sweep, trade_offs
@@ -58,7 +61,7 @@ class Contest:
     """A split and everything chosen on its train side.
 
     Attributes:
-        train: Outcomes to learn from.
+        train: Outcomes to learn from; of a table that memory does not hold, a sample of them.
         test: Outcomes to be judged by.
         test_rows: Rows of the test queries in the whole table.
         normaliser: Ranges fitted on train.
@@ -66,6 +69,7 @@ class Contest:
         cheapest: Column of the cheapest arm on train.
         entries: Router specification to what it did.
         encode_us_per_query: Encoder name to microseconds per distinct text, cache included.
+        sums: Of all outcomes to learn from; found from `train` where not given.
     """
 
     seed: int
@@ -77,6 +81,12 @@ class Contest:
     cheapest: int
     entries: dict[str, Entry] = field(default_factory=dict)
     encode_us_per_query: dict[str, float] = field(default_factory=dict)
+    sums: OutcomeSums | None = None
+
+    @cached_property
+    def learned(self) -> OutcomeSums:
+        """The means of everything to learn from."""
+        return self.sums or OutcomeSums.of(self.train)
 
     @classmethod
     def of(cls, table: OutcomeTable, seed: int, test_share: float) -> Self:
@@ -118,6 +128,8 @@ def baseline_entries(contest: Contest, policies: Sequence[Policy]) -> dict[str, 
         DearestRouter(),
     ):
         router.fit(contest.train)
+        if isinstance(router, FixedRouter):
+            router.take(contest.learned)
         picks = router.choose(router.estimate(contest.test.texts), policies[0])
         entry = Entry(router.name, picks=dict.fromkeys((p.name for p in policies), picks))
         entry.points = curve(contest.test.quality, contest.test.cost_usd, picks[None])
@@ -131,16 +143,13 @@ def baseline_entries(contest: Contest, policies: Sequence[Policy]) -> dict[str, 
 def _task_best(contest: Contest, policies: Sequence[Policy]) -> Entry:
     """Per true task label the arm with the highest mean training reward."""
     entry = Entry("task_best")
-    labels = contest.normaliser.one_hot(contest.train.tasks)
+    learned = contest.learned
     tests = contest.normaliser.one_hot(contest.test.tasks)
+    cost = np.tile(learned.arm_cost_usd(), (len(contest.test), 1))
     for policy in policies:
-        rewards = contest.reward(contest.train, policy)
-        seen = ~np.isnan(rewards)
-        count = labels.T @ seen
-        total = labels.T @ np.nan_to_num(rewards)
+        total, count = learned.reward(policy, contest.normaliser)
         mean = np.divide(total, count, out=np.full_like(total, -np.inf), where=count > 0)
-        cost = np.tile(contest.train.arm_cost_usd(), (len(contest.test), 1))
-        entry.picks[policy.name] = choose(_mixed(tests, mean), cost, contest.train.arm_names)
+        entry.picks[policy.name] = choose(_mixed(tests, mean), cost, learned.arm_names)
     entry.points = curve(
         contest.test.quality, contest.test.cost_usd, np.stack(list(entry.picks.values()))
     )
@@ -161,14 +170,14 @@ def _zero(contest: Contest, policies: Sequence[Policy]) -> Entry:
     the test means of the arms on the training hull.
     """
     entry = Entry("zero")
-    train, test = contest.train, contest.test
-    cost = train.arm_cost_usd()[None]
+    learned, test = contest.learned, contest.test
+    cost = learned.arm_cost_usd()
     for policy in policies:
-        seen = contest.reward(train, policy)
-        mean = np.array([mean_or_nan(column) for column in seen.T])[None]
-        arm = int(choose(np.nan_to_num(mean, nan=-np.inf), cost, train.arm_names)[0])
+        total, count = (sums.sum(axis=0) for sums in learned.reward(policy, contest.normaliser))
+        mean = np.divide(total, count, out=np.full_like(total, -np.inf), where=count > 0)
+        arm = int(choose(mean[None], cost[None], learned.arm_names)[0])
         entry.picks[policy.name] = np.full(len(test), arm)
-    means = np.stack([train.arm_cost_usd(), train.arm_quality()], axis=1)
+    means = np.stack([cost, learned.arm_quality()], axis=1)
     corners = [int(np.nonzero((means == point).all(axis=1))[0][0]) for point in hull(means)]
     if corners:
         tested = np.stack([test.arm_cost_usd(), test.arm_quality()], axis=1)[corners]

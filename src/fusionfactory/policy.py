@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from fusionfactory.errors import PolicyError
 from fusionfactory.estimator import Estimator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,6 +46,19 @@ class Normaliser(Estimator):
                 if seen.size:
                     self.ranges_[row, column : column + 2] = seen.min(), seen.max()
         return self
+
+    @classmethod
+    def of(cls, ranges: Mapping[str, FloatArray]) -> Self:
+        """From the tasks' ranges.
+
+        Args:
+            ranges: Task to (4,) least and most quality, least and most cost in USD; 0 where a task
+                has neither.
+        """
+        made = cls()
+        made.tasks_ = tuple(sorted(ranges))
+        made.ranges_ = np.array([ranges[task] for task in made.tasks_]).reshape(-1, 4)
+        return made
 
     def one_hot(self, tasks: Sequence[str] | NDArray[np.str_]) -> FloatArray:
         """(n, t) task weights for known names; an unknown task weighs all equally."""

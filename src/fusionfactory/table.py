@@ -11,23 +11,29 @@ import numpy as np
 import polars as pl
 
 from fusionfactory import layout
+from fusionfactory.arm_order import best_arm, cheapest_arm
 from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import TableError
 from fusionfactory.fingerprint import content_digest
+from fusionfactory.long_form import (
+    ARM_COLUMNS,
+    CELLS,
+    QUERY_COLUMNS,
+    arms_of,
+    first_known,
+    positions,
+)
 from fusionfactory.missing import adjusted_means
 from fusionfactory.normal_text import COARSE, normal_text, text_digests
-from fusionfactory.types import Arm, BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["CELLS", "QUERY_COLUMNS", "OutcomeTable", "TableSplit"]
+    from fusionfactory.types import Arm, BoolArray, FloatArray, IntArray
 
-CELLS = ("quality", "judge", "cost_usd", "input_tokens", "output_tokens", "latency_s", "logprob")
-QUERY_COLUMNS = ("query_id", "query", "task", "domain", "target", "metric", "split", "description")
-_THIN = 10
+__all__ = ["CELLS", "QUERY_COLUMNS", "OutcomeTable", "TableSplit"]
 
 
 @dataclass(frozen=True)
@@ -174,15 +180,10 @@ class OutcomeTable:
         Raises:
             TableError: Two rows fill one cell.
         """
-        queries = long.group_by("query_id", maintain_order=True).agg(
-            pl.col(name).drop_nulls().first() for name in QUERY_COLUMNS[1:]
-        )
-        arms = long.group_by("arm", maintain_order=True).agg(
-            pl.col(name).drop_nulls().first()
-            for name in ("model", "strategy", "input_price", "output_price", "arm_description")
-        )
-        rows = _positions(long["query_id"], queries["query_id"])
-        columns = _positions(long["arm"], arms["arm"])
+        queries = first_known(long, QUERY_COLUMNS)
+        arms = first_known(long, ARM_COLUMNS)
+        rows = positions(long["query_id"], queries["query_id"])
+        columns = positions(long["arm"], arms["arm"])
         shape = (queries.height, arms.height)
         flat = rows * shape[1] + columns
         layout.reject_duplicates(long, flat, layout.Origin.of(source))
@@ -196,17 +197,8 @@ class OutcomeTable:
             responses.flat[flat] = long["response"].to_numpy()
         basis = "missing" if np.isnan(cells["cost_usd"]).all() else "measured"
         return cls(
-            queries=queries.select(QUERY_COLUMNS),
-            arms=tuple(
-                Arm(
-                    r["model"],
-                    r["strategy"],
-                    r["input_price"],
-                    r["output_price"],
-                    r["arm_description"],
-                )
-                for r in arms.iter_rows(named=True)
-            ),
+            queries=queries,
+            arms=arms_of(arms),
             responses=responses,
             cost_basis=basis,
             **cells,
@@ -365,19 +357,11 @@ class OutcomeTable:
             TableError: No cell carries a quality.
         """
         cells = self.observed().sum(axis=0)
-        thin = cells * _THIN < cells.max()
-        quality = np.where(thin, np.nan, np.round(self.arm_quality(), 12))
-        cost = np.nan_to_num(self.arm_cost_usd(), nan=np.inf)
-        if np.isnan(quality).all():
-            msg = "no cell carries a quality"
-            raise TableError(msg, field="performance")
-        names = np.asarray(self.arm_names)
-        return int(np.lexsort((names, cost, -np.nan_to_num(quality, nan=-np.inf)))[0])
+        return best_arm(self.arm_names, self.arm_quality(), self.arm_cost_usd(), cells)
 
     def cheapest(self) -> int:
         """Column of the arm with the lowest mean cost; the worse arm where costs are equal."""
-        cost = np.nan_to_num(self.arm_cost_usd(), nan=np.inf)
-        return int(np.lexsort((np.asarray(self.arm_names), self.arm_quality(), cost))[0])
+        return cheapest_arm(self.arm_names, self.arm_quality(), self.arm_cost_usd())
 
     def fingerprint(self) -> str:
         """SHA-256 of the content, whatever the order of rows and columns.
@@ -388,9 +372,3 @@ class OutcomeTable:
         named = [name for name in CELLS if name != "logprob" or self.has_logprobs]
         cells = {name: getattr(self, name) for name in named}
         return content_digest(self.queries, self.arms, cells, self.responses)
-
-
-def _positions(values: pl.Series, keys: pl.Series) -> IntArray:
-    index = pl.DataFrame({"key": keys, "position": np.arange(len(keys))})
-    found = values.to_frame("key").join(index, on="key", how="left", maintain_order="left")
-    return found["position"].to_numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fusionfactory.routers.stream import FitsFrom, Stream
     from fusionfactory.table import OutcomeTable
 
 __all__ = ["Queries", "Recipe", "Router"]
@@ -53,6 +55,9 @@ class Router(Estimator, ABC):
     cost_model: ClassVar[type[CostModel]] = CostModel
     trades_off: ClassVar[bool] = True
     """Whether the choice follows the estimates and the policy; not so for fixed baselines."""
+    fits_from: ClassVar[FitsFrom] = "sample"
+    """How it learns from a table that memory does not hold: `statistics` over all of it by
+    `fit_stream`, or a `sample` by `fit`."""
 
     encoder: str | Encoder
     seed: int
@@ -88,23 +93,7 @@ class Router(Estimator, ABC):
             TableError: No cell of the table carries a quality.
             PolicyError: The recipe needs a policy and none is given.
         """
-        if not table.observed().any():
-            msg = "no cell carries a quality: score the outcomes first"
-            raise TableError(msg, field="performance")
-        unscored = [a for a, share in table.coverage().items() if not share]
-        if unscored:
-            msg = (
-                f"no outcome of {unscored[0]!r} is scored: score it, or leave it out by select_arms"
-            )
-            raise TableError(msg, field="arms")
-        if self.policy_bound and policy is None:
-            msg = (
-                f"the paper's recipe of {self.name!r} takes its labels under a policy: give fit one"
-            )
-            raise PolicyError(msg)
-        if self.policy_bound and policy is not None and policy.is_constrained:
-            msg = f"the paper's recipes know scenarios only, and no {policy.name!r}"
-            raise PolicyError(msg)
+        self._check(table.coverage(), policy)
         self.reset()
         self.arms_ = table.arms
         self.fingerprint_ = table.fingerprint()
@@ -123,9 +112,79 @@ class Router(Estimator, ABC):
         if self.policy_bound and policy is not None:
             self.policy_name_ = policy.name
         self._fit(features, table, policy)
+        return self._calibrate_on(table, features)
+
+    def fit_stream(self, stream: Stream) -> Self:
+        """Learns from outcomes that memory does not hold, forgetting any earlier fit.
+
+        It comes to what `fit` on all of them would, but for penalties, which are found by another
+        criterion, and for what needs the queries themselves, which goes by the stream's sample:
+        the encoder, the views, and the calibration.
+
+        Args:
+            stream: Training outcomes, encoded by the encoder that this router is to have.
+
+        Raises:
+            TableError: As in `fit`.
+            UnsupportedError: This router learns from a sample.
+        """
+        if self.fits_from != "statistics":
+            msg = f"router {self.name!r} does not learn from statistics: fit it on a sample"
+            raise UnsupportedError(msg)
+        sums = stream.sums
+        self._check(sums.coverage(), None)
+        self.reset()
+        self.arms_ = sums.arms
+        self.fingerprint_ = stream.fingerprint
+        self.seen_ = stream.seen
+        self.best_single_ = sums.best_single()
+        self.cheapest_ = sums.cheapest()
+        self.metrics_ = {}
+        self.normaliser_ = sums.normaliser()
+        footing = stream.footing
+        if stream.encoder is not None and footing.views is not None:
+            self.encoder_, self.views_ = stream.encoder, footing.views
+        self.cost_ = deepcopy(footing.cost)
+        self.task_coef_, self.task_intercept_ = footing.task_coef, footing.task_intercept
+        self._fit_stream(stream)
+        return self._calibrate_on(stream.sample, stream.sample_features)
+
+    def _fit_stream(self, stream: Stream) -> None:
+        """Learns expected quality from statistics; see `_fit`.
+
+        Args:
+            stream: As given to `fit_stream`.
+        """
+        raise NotImplementedError
+
+    def _check(self, coverage: Mapping[str, float], policy: Policy | None) -> None:
+        """Raises what `fit` says it raises.
+
+        Args:
+            coverage: Arm to its share of scored queries.
+            policy: As given to `fit`.
+        """
+        if not any(coverage.values()):
+            msg = "no cell carries a quality: score the outcomes first"
+            raise TableError(msg, field="performance")
+        unscored = [a for a, share in coverage.items() if not share]
+        if unscored:
+            msg = (
+                f"no outcome of {unscored[0]!r} is scored: score it, or leave it out by select_arms"
+            )
+            raise TableError(msg, field="arms")
+        if self.policy_bound and policy is None:
+            msg = (
+                f"the paper's recipe of {self.name!r} takes its labels under a policy: give fit one"
+            )
+            raise PolicyError(msg)
+        if self.policy_bound and policy is not None and policy.is_constrained:
+            msg = f"the paper's recipes know scenarios only, and no {policy.name!r}"
+            raise PolicyError(msg)
+
+    def _calibrate_on(self, table: OutcomeTable, features: FloatArray) -> Self:
         rows = np.random.default_rng(self.seed).permutation(len(table))[:_CALIBRATION_QUERIES]
-        self.calibrate(table.rows(np.sort(rows)), features[np.sort(rows)])
-        return self
+        return self.calibrate(table.rows(np.sort(rows)), features[np.sort(rows)])
 
     def _fit_encoder(self, table: OutcomeTable) -> FloatArray:
         if not self.uses_features:

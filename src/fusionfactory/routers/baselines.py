@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusionfactory.outcome_sums import OutcomeSums
 from fusionfactory.routers.base import Router
 
 if TYPE_CHECKING:
     from fusionfactory.policy import Policy
+    from fusionfactory.routers.stream import Stream
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import Estimates, FloatArray, IntArray
 
@@ -22,6 +24,9 @@ __all__ = [
     "RandomRouter",
     "TaskRouter",
 ]
+
+_PRIOR = 1.0
+"""Observations by which a task's mean is drawn to the arm's."""
 
 
 class FixedRouter(Router):
@@ -35,6 +40,7 @@ class FixedRouter(Router):
 
     uses_features = False
     trades_off = False
+    fits_from = "statistics"
 
     chosen_: int
     means_: FloatArray
@@ -43,11 +49,18 @@ class FixedRouter(Router):
         super().__init__(seed=seed)
 
     def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
-        self.means_ = table.arm_quality()
-        self.chosen_ = self._pick(table)
+        self.take(OutcomeSums.of(table))
+
+    def _fit_stream(self, stream: Stream) -> None:
+        self.take(stream.sums)
+
+    def take(self, sums: OutcomeSums) -> None:
+        """Learns the one arm, and the arms' means."""
+        self.means_ = sums.arm_quality()
+        self.chosen_ = self._pick(sums)
 
     @abstractmethod
-    def _pick(self, table: OutcomeTable) -> int:
+    def _pick(self, sums: OutcomeSums) -> int:
         """Column of the arm."""
 
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
@@ -63,8 +76,8 @@ class BestSingleRouter(FixedRouter):
 
     name = "best_single"
 
-    def _pick(self, table: OutcomeTable) -> int:
-        return table.best_single()
+    def _pick(self, sums: OutcomeSums) -> int:
+        return sums.best_single()
 
 
 class CheapestRouter(FixedRouter):
@@ -72,8 +85,8 @@ class CheapestRouter(FixedRouter):
 
     name = "cheapest"
 
-    def _pick(self, table: OutcomeTable) -> int:
-        return table.cheapest()
+    def _pick(self, sums: OutcomeSums) -> int:
+        return sums.cheapest()
 
 
 class DearestRouter(FixedRouter):
@@ -81,9 +94,8 @@ class DearestRouter(FixedRouter):
 
     name = "dearest"
 
-    def _pick(self, table: OutcomeTable) -> int:
-        cost = np.nan_to_num(table.arm_cost_usd(), nan=-np.inf)
-        return int(np.lexsort((np.asarray(table.arm_names), -table.arm_quality(), -cost))[0])
+    def _pick(self, sums: OutcomeSums) -> int:
+        return sums.dearest()
 
 
 class RandomRouter(Router):
@@ -96,6 +108,7 @@ class RandomRouter(Router):
     name = "random"
     uses_features = False
     trades_off = False
+    fits_from = "statistics"
 
     means_: FloatArray
 
@@ -104,6 +117,9 @@ class RandomRouter(Router):
 
     def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
         self.means_ = table.arm_quality()
+
+    def _fit_stream(self, stream: Stream) -> None:
+        self.means_ = stream.sums.arm_quality()
 
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
         return np.tile(self.means_, (len(features), 1))
@@ -127,18 +143,19 @@ class TaskRouter(Router):
     """
 
     name = "task"
+    fits_from = "statistics"
 
     quality_: FloatArray
 
     def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
-        self.quality_ = task_quality(table, self.normaliser_.one_hot(table.tasks))
+        self._take(OutcomeSums.of(table))
+
+    def _fit_stream(self, stream: Stream) -> None:
+        self._take(stream.sums)
+
+    def _take(self, sums: OutcomeSums) -> None:
+        total, count = sums.quality()
+        self.quality_ = (total + _PRIOR * sums.arm_quality()) / (count + _PRIOR)
 
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
         return self._task_weights(features) @ self.quality_
-
-
-def task_quality(table: OutcomeTable, task_weights: FloatArray, prior: float = 1.0) -> FloatArray:
-    """(t, m) mean quality per task and arm, drawn to the arm's mean by `prior` observations."""
-    count = task_weights.T @ table.observed()
-    total = task_weights.T @ np.nan_to_num(table.quality)
-    return np.asarray((total + prior * table.arm_quality()) / (count + prior))

@@ -12,6 +12,8 @@ from fusionfactory.pricing import PER_MILLION, cost_usd
 from fusionfactory.routers.linear import solve_ridge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import BoolArray, FloatArray
 
@@ -44,35 +46,90 @@ class CostModel(Estimator):
             features: (n, d) encoded queries; d may be 0, then every prediction is the arm's mean.
             table: The n queries' outcomes. An arm without any known cost stays unknown.
         """
+        self.survey([table], table.prices)
+        self._learn(features, self.log_amounts(table))
+        return self._smear([(table, features)])
+
+    # Fitting block by block: survey, regress `log_amounts`, finish
+
+    def survey(self, tables: Iterable[OutcomeTable], prices: FloatArray) -> CostModel:
+        """Learns what is known of each arm, and within which bounds; forgets any earlier fit.
+
+        Args:
+            tables: Blocks of outcomes.
+            prices: (m, 2) USD per million input and output tokens, NaN where unknown.
+        """
         self.reset()
-        tokens = np.stack([table.input_tokens, table.output_tokens], axis=2)
-        counted = ~np.isnan(tokens).any(axis=2)
-        self.prices_ = table.prices
-        self.by_tokens_ = ~np.isnan(self.prices_).any(axis=1) & counted.any(axis=0)
-        self.by_tokens_ &= (counted == ~np.isnan(table.cost_usd)).all(axis=0)
-        amounts = np.where(self.by_tokens_[:, None], tokens * PER_MILLION, np.nan)
-        amounts[:, ~self.by_tokens_, 0] = table.cost_usd[:, ~self.by_tokens_]
-        amounts = amounts.reshape(len(table), -1)
-        self.floor_ = np.fmax(np.fmin.reduce(amounts, axis=0, initial=np.inf), _LEAST)
-        self.ceiling_ = np.fmax.reduce(amounts, axis=0, initial=-np.inf)
+        m = len(prices)
+        counted, matched = np.zeros(m, dtype=bool), np.ones(m, dtype=bool)
+        low, high = np.full((3, m), np.inf), np.full((3, m), -np.inf)
+        listed, paid = np.zeros(m), np.zeros(m)
+        for table in tables:
+            tokens = table.input_tokens, table.output_tokens
+            amounts = np.stack([*(count * PER_MILLION for count in tokens), table.cost_usd])
+            low = np.fmin(low, np.fmin.reduce(amounts, axis=1, initial=np.inf))
+            high = np.fmax(high, np.fmax.reduce(amounts, axis=1, initial=-np.inf))
+            known = ~np.isnan(amounts)
+            counted |= (known[0] & known[1]).any(axis=0)
+            matched &= ((known[0] & known[1]) == known[2]).all(axis=0)
+            by_list = cost_usd(*tokens, prices)
+            both = ~np.isnan(by_list) & known[2]
+            listed += np.where(both, by_list, 0.0).sum(axis=0)
+            paid += np.where(both, table.cost_usd, 0.0).sum(axis=0)
+        self.prices_ = prices
+        self.by_tokens_ = ~np.isnan(prices).any(axis=1) & counted & matched
+        self.floor_ = np.fmax(self._pairs(low, np.inf), _LEAST)
+        self.ceiling_ = self._pairs(high, -np.inf)
         self.known_ = np.isfinite(self.ceiling_)
-        self._learn(features, np.log(np.maximum(amounts, _LEAST)))
-        self.smear_ = np.ones(amounts.shape[1])
-        guess = np.where(np.isnan(amounts), np.nan, self._raw(features))
-        known = self.known_
-        self.smear_[known] = np.nanmean(amounts[:, known], axis=0)
-        self.smear_[known] /= np.maximum(np.nanmean(guess[:, known], axis=0), _LEAST)
-        self.smear_ *= np.repeat(self._discounts(table, tokens), 2)
+        # Measured cost / (tokens x price), for discounts and surcharges; 1 without tokens.
+        usable = self.by_tokens_ & (listed > 0)
+        self.smear_ = np.repeat(np.divide(paid, listed, out=np.ones(m), where=usable), 2)
         return self
 
-    def _discounts(self, table: OutcomeTable, tokens: FloatArray) -> FloatArray:
-        """(m,) measured cost / (tokens x price), for discounts and surcharges; 1 without tokens."""
-        listed = cost_usd(tokens[:, :, 0], tokens[:, :, 1], table.prices)
-        both = ~np.isnan(listed) & ~np.isnan(table.cost_usd)
-        total = np.where(both, listed, 0.0).sum(axis=0)
-        paid = np.where(both, table.cost_usd, 0.0).sum(axis=0)
-        usable = self.by_tokens_ & (total > 0)
-        return np.asarray(np.divide(paid, total, out=np.ones_like(paid), where=usable))
+    def _pairs(self, bounds: FloatArray, unknown: float) -> FloatArray:
+        """(2 m,) bounds of the amounts, from (3, m) bounds of tokens in, tokens out and costs."""
+        alone = np.stack([bounds[2], np.full(bounds.shape[1], unknown)])
+        return np.where(self.by_tokens_, bounds[:2], alone).T.ravel()
+
+    def _amounts(self, table: OutcomeTable) -> FloatArray:
+        """(n, 2 m) tokens in millions, in and out; of an arm without them its cost and NaN."""
+        tokens = np.stack([table.input_tokens, table.output_tokens], axis=2)
+        amounts = np.where(self.by_tokens_[:, None], tokens * PER_MILLION, np.nan)
+        amounts[:, ~self.by_tokens_, 0] = table.cost_usd[:, ~self.by_tokens_]
+        return amounts.reshape(len(table), -1)
+
+    def log_amounts(self, table: OutcomeTable) -> FloatArray:
+        """(n, 2 m) what is regressed on the features; NaN where unknown."""
+        return np.log(np.maximum(self._amounts(table), _LEAST))
+
+    def finish(
+        self,
+        coef: FloatArray,
+        intercept: FloatArray,
+        blocks: Iterable[tuple[OutcomeTable, FloatArray]],
+    ) -> CostModel:
+        """Takes the regression of all blocks, and learns from the blocks how far it is biased.
+
+        Args:
+            coef: (d, 2 m).
+            intercept: (2 m,).
+            blocks: The outcomes and their (n, d) features.
+        """
+        self.coef_, self.intercept_ = coef, intercept
+        return self._smear(blocks)
+
+    def _smear(self, blocks: Iterable[tuple[OutcomeTable, FloatArray]]) -> CostModel:
+        total, guessed, cells = (np.zeros(len(self.smear_)) for _ in range(3))
+        for table, features in blocks:
+            amounts = self._amounts(table)
+            seen = ~np.isnan(amounts)
+            total += np.where(seen, amounts, 0.0).sum(axis=0)
+            guessed += np.where(seen, self._raw(features), 0.0).sum(axis=0)
+            cells += seen.sum(axis=0)
+        known = self.known_
+        mean, guess = total[known] / cells[known], guessed[known] / cells[known]
+        self.smear_[known] *= mean / np.maximum(guess, _LEAST)
+        return self
 
     @property
     def is_empty(self) -> bool:
