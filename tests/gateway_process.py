@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reply", "Serving", "Traffic", "router_that_prefers", "serving", "settings"]
 
-_START_S = 60.0
+_START_S = 150.0
 ARMS = ("arm-0", "arm-1", "arm-2")
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import threading
 import time
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fusionfactory.errors import StoreError
+from fusionfactory.errors import StoreAwayError, StoreError
+from fusionfactory.gateway.dashboard.recent import Recent
 from fusionfactory.gateway.log.segment import Segment
 from fusionfactory.gateway.operations.lease import Lease, alone, release_all
 from fusionfactory.gateway.operations.store_watch import StoreWatch, store_seen
 from fusionfactory.store import Store
+from gateway_parts import served_gateway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,3 +107,36 @@ def test_segments_of_two_hosts_never_have_the_same_name(
         names.add(segment.path.name)
         segment.close()
     assert len(names) == 2
+
+
+class _AwayTraffic:
+    def decision(self, id_: str, /) -> dict[str, object] | None:
+        raise StoreAwayError(id_)
+
+
+def test_feedback_that_needs_a_store_which_is_away_may_be_tried_elsewhere(tmp_path: Path) -> None:
+    with served_gateway("http://127.0.0.1:9/v1", tmp_path) as served:
+        served.gateway.traffic = _AwayTraffic()
+        request = urllib.request.Request(  # noqa: S310  a server of our own
+            f"{served.url}/feedback",
+            json.dumps({"id": "req_1", "score": 1.0}).encode(),
+            {"content-type": "application/json"},
+        )
+        with pytest.raises(urllib.error.HTTPError, match="503") as refused:
+            urllib.request.urlopen(request, timeout=30)  # noqa: S310
+        with refused.value as answer:
+            assert json.load(answer)["error"]["code"] == "store_unavailable"
+            assert answer.headers["retry-after"] == "1"
+
+
+def test_nobody_waits_for_ever_for_a_store_that_does_not_answer() -> None:
+    answers = threading.Event()
+    recent = Recent()
+
+    async def ask() -> bool:
+        with pytest.raises(StoreAwayError, match=r"did not answer within 0\.05 s"):
+            await recent.fresh(answers.wait, 0.05)
+        answers.set()
+        return await recent.fresh(answers.wait, 30.0)
+
+    assert asyncio.run(ask())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["find_decision", "own_decision"]
 
 _NOT_FOUND = 404
+_ANSWER_S = 10.0
 _WAIT_S = 2.0
 _PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.63)
 _STAMP_DIGITS = 12
@@ -48,9 +49,12 @@ async def find_decision(id_: str, gateway: Gateway, recent: Recent) -> dict[str,
 
     Returns:
         Every field of its `Record` and `feedback`; None where nothing is kept.
+
+    Raises:
+        StoreError: The store cannot be read.
     """
     for pause_s in (*_PAUSES_S, None):
-        found = await recent.fresh(lambda: gateway.traffic.decision(id_))
+        found = await recent.fresh(lambda: gateway.traffic.decision(id_), _ANSWER_S)
         if found is not None or pause_s is None or not _is_young(id_):
             return found
         await anyio.sleep(pause_s)

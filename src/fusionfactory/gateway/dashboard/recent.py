@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
+
+from fusionfactory.errors import StoreAwayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -55,11 +58,25 @@ class Recent:
             self._found.popitem(last=False)
         return await asyncio.shield(task)
 
-    async def fresh(self, make: Callable[[], T]) -> T:
-        """What `make` gives, now."""
+    async def fresh(self, make: Callable[[], T], within_s: float = math.inf) -> T:
+        """What `make` gives, now.
+
+        Args:
+            make: Asks the store.
+            within_s: Seconds after which nobody waits for it any more: a store whose packets are
+                lost on the way may leave a question without an answer for minutes.
+
+        Raises:
+            StoreAwayError: It took longer.
+        """
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(_THREADS)
-        return await anyio.to_thread.run_sync(make, limiter=self._limiter)
+        with anyio.move_on_after(within_s):
+            return await anyio.to_thread.run_sync(
+                make, limiter=self._limiter, abandon_on_cancel=within_s < math.inf
+            )
+        msg = f"the store did not answer within {within_s:g} s; try again, or at another gateway"
+        raise StoreAwayError(msg)
 
     def forget(self) -> None:
         """After a change: the next answers are new."""

@@ -99,9 +99,17 @@ class Metrics:
                                  multiprocess_mode="livesum", **make)  # fmt: skip
         self.log_shed = Gauge("log_shed", "Records that were not kept, since the worker's start.",
                               multiprocess_mode="livesum", **make)  # fmt: skip
+        self.store_seen = Gauge("store_seen_timestamp_seconds", "When the store was reached last.",
+                                multiprocess_mode="max", **make)  # fmt: skip
+        self._gateway = Gauge("gateway_info", "1: the name of the gateway whose figures these are.",
+                              ("gateway",), multiprocess_mode="max", **make)  # fmt: skip
         self._arms: dict[str, _ArmSeries] = {}
         self._seen: dict[tuple[str, str, int], Counter] = {}
         self._decided: dict[tuple[str, str], Counter] = {}
+
+    def name_gateway(self, name: str) -> None:
+        """Says whose figures these are, where several gateways share a store."""
+        self._gateway.labels(name).set(1)
 
     def turn_away(self, status: int) -> None:
         """Counts a request without a key, over a limit or malformed: it has no record."""

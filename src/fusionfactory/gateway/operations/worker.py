@@ -25,7 +25,9 @@ from fusionfactory.gateway.operations.listener import BACKLOG
 from fusionfactory.gateway.operations.logs import emit, log_to
 from fusionfactory.gateway.operations.reload import Reloading
 from fusionfactory.gateway.operations.source import Source
+from fusionfactory.gateway.operations.store_watch import store_seen
 from fusionfactory.gateway.operations.turnstile import Turnstile
+from fusionfactory.gateway.shared import identity, is_shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +81,8 @@ class Worker:
         gateway = build(config, self._number)
         log_to(gateway.metrics.put, settings.log_level, prompts=settings.log_prompts,
                worker=self._number)  # fmt: skip
+        if is_shared(config):
+            gateway.metrics.metrics.name_gateway(identity(settings.state))
         app = make_app(gateway)
         app.router.routes[:0] = routes(self._health, gateway.metrics.metrics.render)
         turnstile = Turnstile(app, settings.max_concurrency)
@@ -143,6 +147,7 @@ class Worker:
             metrics.under_way.set(turnstile.under_way)
             metrics.log_waiting.set(journal.waiting)
             metrics.log_shed.set(journal.shed)
+            metrics.store_seen.set(store_seen(reloading.gateway.settings.state) or 0.0)
             await asyncio.sleep(_TICK_S)
 
     async def _end(self, reloading: Reloading, tasks: list[asyncio.Task[None]]) -> None:
