@@ -124,6 +124,21 @@ def test_what_the_image_copies_is_in_its_context() -> None:
 # Compose
 
 
+def test_what_the_page_runs_in_a_gateway_is_a_command() -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    run_by_compose = re.findall(
+        r"^docker compose run --rm (\S+) (.+?)(?: +#.*)?$", page, re.MULTILINE
+    )
+    run_by_kubectl = re.findall(r"kubectl exec (fusionfactory-0) -- fusionfactory ([^`]+)`", page)
+    assert len(run_by_compose) >= 2
+    assert run_by_kubectl
+    for name, line in run_by_compose:
+        assert name in gateways()
+        assert is_command(*shlex.split(line))
+    for _, line in run_by_kubectl:
+        assert is_command(*shlex.split(line))
+
+
 def test_the_compose_file_is_one() -> None:
     compose_spec = needed_package("compose_spec")
     options = compose_spec.PyOptions(apply_merge=True)
