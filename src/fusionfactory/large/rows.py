@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from fusionfactory.table import OutcomeTable
+    from fusionfactory.types import IntArray
 
 __all__ = ["concat", "fingerprint", "rechunk"]
 
-_DIGESTED = 8_192
-"""Queries that go into one digest of a fingerprint."""
+_DIGESTED_QUERIES = 8_192
+_DIGESTED_LETTERS = 2**28
+"""Queries, and letters of their responses, that go into one digest of a fingerprint."""
 
 
 def concat(tables: Sequence[OutcomeTable]) -> OutcomeTable:
@@ -39,21 +41,40 @@ def concat(tables: Sequence[OutcomeTable]) -> OutcomeTable:
     )
 
 
-def rechunk(blocks: Iterable[OutcomeTable], size: int) -> Iterator[OutcomeTable]:
-    """The same queries in blocks of exactly `size`, but for the last."""
+def rechunk(blocks: Iterable[OutcomeTable], queries: int, letters: int) -> Iterator[OutcomeTable]:
+    """The same queries in blocks that follow from their content alone, however they were cut.
+
+    Args:
+        blocks: In the order of the table.
+        queries: The most of a block.
+        letters: The most that the responses of a block have in all, but for a block of one query.
+    """
     held: list[OutcomeTable] = []
-    count = 0
+    count = total = 0
     for block in blocks:
-        held.append(block)
-        count += len(block)
-        while count >= size:
-            whole = concat(held)
-            yield whole.rows(np.arange(size))
-            rest = np.arange(size, len(whole))
-            held = [whole.rows(rest)] if rest.size else []
-            count = rest.size
+        weights, start = _letters(block), 0
+        while start < len(block):
+            fits = int(np.searchsorted(np.cumsum(weights[start:]) + total, letters, side="right"))
+            stop = min(start + max(fits, 0 if count else 1), start + queries - count, len(block))
+            if stop > start:
+                held.append(block.rows(np.arange(start, stop)))
+                count, total = count + stop - start, total + int(weights[start:stop].sum())
+            if stop < len(block):
+                yield concat(held)
+                held.clear()
+                count = total = 0
+            start = stop
     if held:
         yield concat(held)
+
+
+def _letters(table: OutcomeTable) -> IntArray:
+    """(n,) letters of each query's responses."""
+    if table.responses is None:
+        return np.zeros(len(table), dtype=np.int64)
+    lengths = (0 if text is None else len(text) for text in table.responses.ravel())
+    counts = np.fromiter(lengths, np.int64, table.responses.size)
+    return np.asarray(counts.reshape(table.responses.shape).sum(axis=1))
 
 
 def fingerprint(blocks: Iterable[OutcomeTable], cells: Sequence[str]) -> str:
@@ -65,6 +86,6 @@ def fingerprint(blocks: Iterable[OutcomeTable], cells: Sequence[str]) -> str:
             {name: getattr(table, name) for name in cells},
             table.responses,
         )
-        for table in rechunk(blocks, _DIGESTED)
+        for table in rechunk(blocks, _DIGESTED_QUERIES, _DIGESTED_LETTERS)
     ]
     return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()

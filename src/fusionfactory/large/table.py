@@ -301,8 +301,8 @@ class LargeTable:
     def fingerprint(self) -> str:
         """SHA-256 of the content, however it is cut into files and ordered in them.
 
-        Up to 8,192 queries it is the fingerprint of the `OutcomeTable`; beyond, that of the
-        fingerprints of as many queries each, in the order of `blocks`.
+        Up to 8,192 queries with 2^28 letters of responses it is the fingerprint of the
+        `OutcomeTable`; beyond, the digest of such fingerprints, in the order of `blocks`.
         """
         named = [name for name in CELLS if name != "logprob" or self.has_logprobs]
         return fingerprint(self.blocks(responses=True), named)
