@@ -77,7 +77,7 @@ def _replace_nul(connection: DBAPIConnection, _record: object) -> None:
     """What models say may hold a NUL; PostgreSQL refuses it, and the answer is paid."""
     from psycopg.types.string import StrDumperUnknown
 
-    class Dumper(StrDumperUnknown):  # type: ignore[misc]  psycopg is not there for every check
+    class Dumper(StrDumperUnknown):  # type: ignore[misc]
         def dump(self, obj: str) -> Any:  # noqa: ANN401  as the base has it
             return super().dump(obj.replace("\0", NO_TEXT) if "\0" in obj else obj)
 

@@ -74,15 +74,24 @@ def add_queries(connection: sa.Connection, items: Iterable[Query]) -> dict[str, 
     given = {query.id: query for query in items}
     found: dict[str, int] = {}
     for page in _pages(given):
-        rows = connection.execute(sa.select(queries).where(queries.c.id.in_(page))).mappings()
-        there = {row["id"]: row for row in rows}
-        new = [_query_row(given[name]) for name in page if name not in there]
-        found |= _added(connection, queries, "id", new)
-        for name, row in there.items():
-            _update_query(connection, row, given[name])
-            found[name] = row["no"]
-    taken = [query for name, query in given.items() if name not in found]
-    return found | (add_queries(connection, taken) if taken else {})
+        there = _there(connection, queries.c.id, page)
+        new = [name for name in page if name not in there]
+        if new:
+            rows = [_query_row(given[name]) for name in new]
+            insert = inserted(connection, queries).on_conflict_do_nothing(index_elements=["id"])
+            connection.execute(insert, rows)
+            there |= _there(connection, queries.c.id, new)  # some perhaps by another writer
+        for name in page:
+            _update_query(connection, there[name], given[name])
+            found[name] = there[name]["no"]
+    return found
+
+
+def _there(
+    connection: sa.Connection, key: sa.Column[str], page: Sequence[str]
+) -> dict[str, sa.RowMapping]:
+    rows = connection.execute(sa.select(key.table).where(key.in_(page))).mappings()
+    return {row[key.name]: row for row in rows}
 
 
 def _update_query(connection: sa.Connection, row: sa.RowMapping, query: Query) -> None:
@@ -104,36 +113,25 @@ def add_arms(connection: sa.Connection, items: Iterable[Arm]) -> dict[str, int]:
     Returns:
         The number of each by its name.
     """
-    given = list(items)
     found: dict[str, int] = {}
-    for arm in given:
+    for arm in items:
         extra = {
             "input_price": arm.input_price,
             "output_price": arm.output_price,
             "description": arm.description,
         }
         known = {name: value for name, value in extra.items() if value is not None}
-        row = {"name": arm.name, "model": arm.model, "strategy": arm.strategy, **known}
-        by_name = sa.select(arms.c.no).where(arms.c.name == arm.name)
-        there = connection.execute(by_name).scalar()
-        if there is None:
-            found |= _added(connection, arms, "name", [row])
-            there = connection.execute(by_name).scalar_one()
-        if arm.name not in found and known:
-            connection.execute(arms.update().where(arms.c.no == there).values(known))
-        found[arm.name] = there
+        there = _there(connection, arms.c.name, [arm.name])
+        if not there:
+            row = {"name": arm.name, "model": arm.model, "strategy": arm.strategy, **known}
+            insert = inserted(connection, arms).on_conflict_do_nothing(index_elements=["name"])
+            connection.execute(insert.values(row))
+            there = _there(connection, arms.c.name, [arm.name])
+        mine = there[arm.name]
+        if any(mine[name] != value for name, value in known.items()):
+            connection.execute(arms.update().where(arms.c.no == mine["no"]).values(known))
+        found[arm.name] = mine["no"]
     return found
-
-
-def _added(
-    connection: sa.Connection, table: sa.Table, key: str, rows: list[dict[str, Any]]
-) -> dict[str, int]:
-    """Adds rows but for those that somebody else has just added; the others' numbers by the key."""
-    if not rows:
-        return {}
-    insert = inserted(connection, table).on_conflict_do_nothing(index_elements=[key])
-    added = connection.execute(insert.returning(table.c[key], table.c.no), rows)
-    return {str(name): int(no) for name, no in added}
 
 
 def inserted(connection: sa.Connection, table: sa.Table) -> Any:  # noqa: ANN401

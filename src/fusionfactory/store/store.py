@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import polars as pl
 import sqlalchemy as sa
 
-from fusionfactory.store import bulk, reading, records, writing
+from fusionfactory.store import bulk, frames, reading, records, writing
 from fusionfactory.store.connection import PATIENCE_S, Database
 from fusionfactory.store.keys import NamedKey, key_text, reject_twice, reject_twice_in_frame
 from fusionfactory.store.schema import arms, outcomes
@@ -212,7 +212,7 @@ class Store:
         reject_twice_in_frame(long)
         try:
             return self.run(
-                lambda connection: bulk.write_frame(connection, long, replace=replace), write=True
+                lambda connection: frames.write_frame(connection, long, replace=replace), write=True
             )
         except sa.exc.IntegrityError as error:
             sample = long["sample"] if "sample" in long.columns else [0] * long.height
