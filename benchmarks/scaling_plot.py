@@ -19,7 +19,8 @@ ROW, COLUMNS = 22.0, 5
 
 def draw(found: Sequence[dict[str, Any]]) -> str:
     """An SVG file of its own: a panel per figure, a line per step, and a legend below."""
-    steps = dict.fromkeys((row["where"], row["step"]) for row in found if row["step"] != "nothing")
+    found = [row for row in found if row["step"] != "nothing" and "failed" not in row]
+    steps = dict.fromkeys((row["where"], row["step"]) for row in found)
     series = {step: Series(number) for number, step in enumerate(steps)}
     panels = [_panel(found, series, place, *named) for place, named in enumerate(PANELS)]
     width = LEFT + len(PANELS) * (WIDTH + GAP) - GAP + 20
@@ -48,7 +49,7 @@ def _panel(
     title: str,
 ) -> Markup:
     left = LEFT + place * (WIDTH + GAP)
-    told = [row for row in found if row.get(figure) and row["step"] != "nothing"]
+    told = [row for row in found if row.get(figure)]
     if not told:
         return Markup("")
     sizes, values = [row["outcomes"] for row in told], [row[figure] for row in told]
@@ -57,7 +58,7 @@ def _panel(
         Scale.around(values, TOP + HEIGHT, TOP, log=True),
         WIDTH, HEIGHT, wide=False,
     )  # fmt: skip
-    parts = [axes(frame, "outcomes", title, lambda value: f"{value:g}")]
+    parts = [axes(frame, "outcomes", title, _count)]
     for step, mine in series.items():
         rows = [row for row in told if (row["where"], row["step"]) == step]
         pixels = [frame.at((row["outcomes"], row[figure])) for row in rows]
@@ -71,6 +72,10 @@ def _entry(step: tuple[str, str], mine: Series, x: float, y: float) -> Markup:
     stroke = line([(x, y - 4), (x + 30, y - 4)], f"curve {mine.colour}", dash=mine.dash)
     sign = mark(mine.number, (x + 15, y - 4), f"mark {mine.colour}")
     return tag("g", join(stroke, sign), text(x + 38, y, _name(step), "tick"))
+
+
+def _count(value: float) -> str:
+    return f"{value / 1e6:g}M" if value >= 1e6 else f"{value / 1e3:g}k"
 
 
 def _name(step: tuple[str, str]) -> str:
