@@ -251,7 +251,7 @@ def test_what_the_store_refuses_is_set_aside_alone(
         found = outcome_rows(record, *rest)
         return [row | ({"cost_usd": -1.0} if record.id == "g3" else {}) for row in found]
 
-    monkeypatch.setattr("fusionfactory.gateway.log.ingest.outcome_rows", rows)
+    monkeypatch.setattr("fusionfactory.gateway.log.recorded.outcome_rows", rows)
     folder = tmp_path / "journal"
     put_lines(folder, *(line(a_record(id=f"g{number}")) for number in range(7))).close()
     ingest(store, folder)

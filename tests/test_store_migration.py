@@ -25,7 +25,8 @@ CREATE TABLE outcomes (query_no INTEGER NOT NULL, arm_no INTEGER NOT NULL, sampl
     response TEXT, error TEXT, created TEXT, PRIMARY KEY (query_no, arm_no, sample));
 CREATE TABLE scores (query_no INTEGER NOT NULL, arm_no INTEGER NOT NULL, sample INTEGER NOT NULL,
     name TEXT NOT NULL, scorer TEXT NOT NULL, version TEXT NOT NULL,
-    value DOUBLE PRECISION NOT NULL, reason TEXT, PRIMARY KEY (query_no, arm_no, sample, name, scorer, version));
+    value DOUBLE PRECISION NOT NULL, reason TEXT,
+    PRIMARY KEY (query_no, arm_no, sample, name, scorer, version));
 INSERT INTO queries (id, text) VALUES ('q', 'Old?');
 INSERT INTO arms (name, model, strategy) VALUES ('m', 'm', 'direct');
 INSERT INTO outcomes (query_no, arm_no, sample, performance, response) VALUES (1, 1, 0, 0.5, 'x');

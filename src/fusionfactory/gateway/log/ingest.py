@@ -6,32 +6,17 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import sqlalchemy as sa
 
-from fusionfactory.errors import StoreError
+from fusionfactory.errors import InputError
 from fusionfactory.gateway.log.line import Entry, Feedback, Gap, read_line
 from fusionfactory.gateway.log.record import Record
-from fusionfactory.gateway.log.rows import arms_of, estimated_arms, outcome_rows, request_row
+from fusionfactory.gateway.log.recorded import Numbers, write_records
 from fusionfactory.gateway.log.segment import is_finished, segments
-from fusionfactory.gateway.log.tally import add_tallies
 from fusionfactory.gateway.log.verdicts import apply_feedback
-from fusionfactory.store import records
-from fusionfactory.store.schema import (
-    arms,
-    conversations,
-    feedback,
-    gaps,
-    journals,
-    outcomes,
-    queries,
-    requests,
-    router_arms,
-)
-from fusionfactory.types import Arm
+from fusionfactory.store.schema import feedback, gaps, journals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from fusionfactory.serve_settings import LogSettings
@@ -77,6 +62,10 @@ class _MovedError(Exception):
     """Another process has ingested these lines."""
 
 
+class _RefusedError(Exception):
+    """The database cannot hold a value."""
+
+
 class Ingester:
     """Moves what is in a folder of segments into a store.
 
@@ -93,8 +82,7 @@ class Ingester:
         self._store, self._folder = store, folder
         self._keeps_texts = settings.texts == "full"
         self._offsets: dict[str, int] = {}
-        self._arms: dict[str, int] = {}
-        self._routers: dict[tuple[str, str], int] = {}
+        self._numbers = Numbers({}, {})
 
     def step(self) -> int:
         """Moves what is there, some megabytes of each segment at most.
@@ -154,30 +142,36 @@ class Ingester:
         """Stores a chunk; where the store refuses a value, all of it but that."""
         _set_aside(chunk)
         try:
-            with self._store.transaction(write=True) as connection:
-                self._write(connection, chunk)
-        except sa.exc.IntegrityError:
-            self._arms.clear()
-            self._routers.clear()
+            # A server that is away is not waited for: whoever takes steps may have to end.
+            self._numbers = self._store.run(
+                lambda connection: self._write(connection, chunk), write=True, patience_s=0.0
+            )
+        except (sa.exc.IntegrityError, _RefusedError):
+            if chunk.entries == [None]:  # it is not the line
+                raise
             if len(chunk.lines) == 1:
                 self._take(_Chunk(chunk.path, chunk.start, chunk.lines, [None]))
                 return
             for half in chunk.halves():
                 self._take(half)
-        except StoreError:
-            self._arms.clear()
-            self._routers.clear()
-            raise
         else:
             self._offsets[chunk.path.name] = chunk.end
 
-    def _write(self, connection: sa.Connection, chunk: _Chunk) -> None:
+    def _write(self, connection: sa.Connection, chunk: _Chunk) -> Numbers:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        try:
+            return self._write_entries(connection, chunk)
+        except (sa.exc.DataError, InputError, OverflowError) as error:
+            raise _RefusedError from error
+
+    def _write_entries(self, connection: sa.Connection, chunk: _Chunk) -> Numbers:
         name = chunk.path.name
         if _stored_offset(connection, name) != chunk.start:
             raise _MovedError
-        self._write_records(connection, [e for e in chunk.entries if isinstance(e, Record)])
+        numbers = self._numbers.copy()
+        given = [e for e in chunk.entries if isinstance(e, Record)]
+        write_records(connection, given, numbers)
         said = [e for e in chunk.entries if isinstance(e, Feedback)]
         if said:
             connection.execute(feedback.insert(), [_feedback_row(entry) for entry in said])
@@ -191,58 +185,13 @@ class Ingester:
         if chunk.start == 0:
             row = {"segment": name, "offset": chunk.end, "damaged": damaged}
             connection.execute(journals.insert().values(row))
-            return
+            return numbers
         change: dict[str, Any] = {
             "offset": chunk.end,
             "damaged": journals.c.damaged + damaged,
         }
         connection.execute(journals.update().where(journals.c.segment == name).values(change))
-
-    def _write_records(self, connection: sa.Connection, given: list[Record]) -> None:
-        by_id = {record.id: record for record in given}
-        for there in _there(connection, list(by_id)):
-            del by_id[there]
-        new = list(by_id.values())
-        if not new:
-            return
-        connection.execute(queries.insert(), [{"id": r.id, "text": r.text} for r in new])
-        query_nos = records.numbers(connection, queries, by_id)
-        self._number_arms(connection, set().union(*map(arms_of, new)))
-        routers = [self._router_no(connection, estimated_arms(record)) for record in new]
-        rows = [
-            request_row(record, query_nos[record.id], self._arms, router)
-            for record, router in zip(new, routers, strict=True)
-        ]
-        connection.execute(requests.insert(), rows)
-        add_tallies(connection, rows)
-        called = [
-            r for record in new for r in outcome_rows(record, query_nos[record.id], self._arms)
-        ]
-        if called:
-            connection.execute(outcomes.insert(), called)
-        spoken = [_conversation_row(r, query_nos) for r in new if r.messages is not None]
-        if spoken:
-            connection.execute(conversations.insert(), spoken)
-
-    def _number_arms(self, connection: sa.Connection, names: set[str]) -> None:
-        unknown = sorted(names - self._arms.keys())
-        if unknown:
-            there = set(connection.execute(sa.select(arms.c.name)).scalars())
-            records.add_arms(connection, [Arm.parse(n) for n in unknown if n not in there])
-            self._arms |= records.numbers(connection, arms, unknown)
-
-    def _router_no(self, connection: sa.Connection, key: tuple[str, str] | None) -> int | None:
-        if key is None:
-            return None
-        if key not in self._routers:
-            same = (router_arms.c.router == key[0]) & (router_arms.c.arms == key[1])
-            number = connection.execute(sa.select(router_arms.c.no).where(same)).scalar()
-            if number is None:
-                row = {"router": key[0], "arms": key[1]}
-                insert = router_arms.insert().values(row).returning(router_arms.c.no)
-                number = connection.execute(insert).scalar_one()
-            self._routers[key] = int(number)
-        return self._routers[key]
+        return numbers
 
 
 def _entry(line: bytes) -> Entry | None:
@@ -255,20 +204,6 @@ def _entry(line: bytes) -> Entry | None:
 def _stored_offset(connection: sa.Connection, name: str) -> int:
     select = sa.select(journals.c.offset).where(journals.c.segment == name)
     return int(connection.execute(select).scalar() or 0)
-
-
-def _there(connection: sa.Connection, ids: list[str]) -> list[str]:
-    """Those of the ids that are in the store: a writer repeats a line that it thinks was torn."""
-    select = sa.select(queries.c.id).where(queries.c.id.in_(sa.bindparam("ids", expanding=True)))
-    found: list[str] = []
-    for start in range(0, len(ids), 500):
-        found += connection.execute(select, {"ids": ids[start : start + 500]}).scalars()
-    return found
-
-
-def _conversation_row(record: Record, query_nos: Mapping[str, int]) -> dict[str, Any]:
-    messages = orjson.dumps(record.messages).decode()
-    return {"query_no": query_nos[record.id], "messages": messages}
 
 
 def _feedback_row(entry: Feedback) -> dict[str, Any]:
