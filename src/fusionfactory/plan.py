@@ -19,9 +19,10 @@ from fusionfactory.thoughts.strategy import parse_strategy
 from fusionfactory.types import JUDGE_ONLY, Arm
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from fusionfactory.clients import Client
+    from fusionfactory.clients.limits import Limits
     from fusionfactory.config import Config, EndpointSettings, ModelSettings, TaskSettings
     from fusionfactory.tasks import Task
     from fusionfactory.types import Query
@@ -141,8 +142,17 @@ def endpoint_name(model: ModelSettings) -> str:
     return model.endpoint or f"gguf:{model.name}"
 
 
-def make_clients(config: Config, models: Iterable[ModelSettings]) -> dict[str, Client]:
+def make_clients(
+    config: Config,
+    models: Iterable[ModelSettings],
+    limits: Callable[[EndpointSettings], Limits] | None = None,
+) -> dict[str, Client]:
     """A client for every endpoint and every local model that is used.
+
+    Args:
+        config: Its `[[endpoints]]` say where they are.
+        models: What is to be asked.
+        limits: Makes what paces an endpoint's calls; None for the limits of its settings.
 
     Raises:
         ConfigError: A model names an endpoint that the settings do not hold, or hold twice.
@@ -161,7 +171,7 @@ def make_clients(config: Config, models: Iterable[ModelSettings]) -> dict[str, C
                 model.gguf, context_tokens=model.context_tokens, threads=model.threads
             )
         elif name in known:
-            clients[name] = _endpoint_client(known[name])
+            clients[name] = _endpoint_client(known[name], limits)
         else:
             has = ", ".join(known) or "none"
             msg = f"the model {model.name!r} names the endpoint {name!r}; known: {has}"
@@ -169,10 +179,13 @@ def make_clients(config: Config, models: Iterable[ModelSettings]) -> dict[str, C
     return clients
 
 
-def _endpoint_client(settings: EndpointSettings) -> Client:
+def _endpoint_client(
+    settings: EndpointSettings, limits: Callable[[EndpointSettings], Limits] | None
+) -> Client:
     from fusionfactory.clients.endpoint import EndpointClient
 
-    return EndpointClient(**settings.model_dump(exclude={"name", "provider"}))
+    shared = limits(settings) if limits else None
+    return EndpointClient(**settings.model_dump(exclude={"name", "provider"}), limits=shared)
 
 
 def call_price(config: Config, model: ModelSettings) -> CallPrice:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from fusionfactory.errors import CallError
     from fusionfactory.pricing import CallPrice
 
-__all__ = ["Answer", "C", "Call", "Progress", "Runner", "Summary"]
+__all__ = ["A", "Answer", "Asked", "C", "Call", "Progress", "Runner", "Summary"]
 
 
-class Call(Protocol):
-    """One call to make."""
+class Asked(Protocol):
+    """A call as whoever makes it has to know it."""
 
     @property
     def endpoint(self) -> str:
@@ -29,12 +29,17 @@ class Call(Protocol):
         """What is asked."""
         ...
 
+
+class Call(Asked, Protocol):
+    """One call to make."""
+
     @property
     def price(self) -> CallPrice:
         """What it costs."""
         ...
 
 
+A = TypeVar("A", bound=Asked)
 C = TypeVar("C", bound=Call)
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Generic
 
-from fusionfactory.calls.base import C
+from fusionfactory.calls.base import A
 from fusionfactory.errors import CallError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Crew"]
 
 
-class Crew(Generic[C]):
+class Crew(Generic[A]):
     """Makes calls and tells what came of each.
 
     Args:
@@ -29,13 +29,13 @@ class Crew(Generic[C]):
 
     def __init__(
         self,
-        calls: Iterable[C],
+        calls: Iterable[A],
         clients: Mapping[str, Client],
         *,
         may_start: Callable[[], Awaitable[bool]],
-        told: Callable[[C, ChatReply | None, CallError | None], None],
+        told: Callable[[A, ChatReply | None, CallError | None], None],
     ) -> None:
-        self._queues: dict[str, deque[C]] = {}
+        self._queues: dict[str, deque[A]] = {}
         for call in calls:
             self._queues.setdefault(call.endpoint, deque()).append(call)
         self._clients = clients
@@ -102,7 +102,7 @@ class Crew(Generic[C]):
             self.drop()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _work(self, name: str, queue: deque[C]) -> None:
+    async def _work(self, name: str, queue: deque[A]) -> None:
         client = self._clients[name]
         while queue and await self._may_start() and queue:
             call = queue.popleft()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fusionfactory.errors import ConfigError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from fusionfactory.errors import CallError
     from fusionfactory.pricing import CallPrice
 
-__all__ = ["INTERRUPTED", "Ledger", "check_calls", "is_refusal"]
+__all__ = ["INTERRUPTED", "Closing", "Ledger", "check_calls", "is_refusal"]
 
 INTERRUPTED = "interrupted"
 
@@ -48,6 +49,21 @@ def is_refusal(error: CallError) -> bool:
     return error.status == _NO_MODEL or error.status in _NO_ACCESS
 
 
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What a ledger says at the end.
+
+    Attributes:
+        errors: What the failed calls said to how many said it, the most frequent first.
+        stopped: Why calls are left, a sentence each.
+        refusals: Of endpoints, or models, of which no call was answered, the first one first.
+    """
+
+    errors: Mapping[str, int]
+    stopped: tuple[str, ...]
+    refusals: tuple[CallError, ...]
+
+
 class Ledger:
     """Counts what answers cost, and ends endpoints, or a model of one, that are no use asking.
 
@@ -60,9 +76,7 @@ class Ledger:
         spent_usd: What earlier runs have used of the budget.
 
     Attributes:
-        errors: What failed calls said to how many said it.
         stopped: Why calls are left, a sentence each.
-        refusals: Endpoint, with the model where only that is unknown, to its refusal.
     """
 
     def __init__(
@@ -77,9 +91,9 @@ class Ledger:
         self._budget_usd = budget_usd
         self._answered_usd = spent_usd
         self._failures: dict[str, int] = dict.fromkeys(endpoints, 0)
-        self.errors: Counter[str] = Counter()
+        self._errors: Counter[str] = Counter()
         self.stopped: list[str] = []
-        self.refusals: dict[tuple[str, str | None], CallError] = {}
+        self._refusals: dict[tuple[str, str | None], CallError] = {}
 
     def allows(self) -> bool:
         """Whether the budget lets another call start; where it does not, all endpoints end."""
@@ -120,7 +134,7 @@ class Ledger:
         """Enters a failure, and gives its cost in USD; see `answered`."""
         cost = price.usd(error.input_tokens, error.output_tokens)
         self._answered_usd += cost or 0.0
-        self.errors[str(error)] += 1
+        self._errors[str(error)] += 1
         self._failures[endpoint] += 1
         if self._failures[endpoint] >= _FAILURES_IN_A_ROW and more:
             self._end(endpoint, None)
@@ -133,6 +147,11 @@ class Ledger:
         """Ends the endpoint, or of an unknown model the calls of the model; no outcome is left."""
         unknown = model if error.status == _NO_MODEL else None
         self._end(endpoint, unknown)
-        if (endpoint, unknown) not in self.refusals:
-            self.refusals[endpoint, unknown] = error
+        if (endpoint, unknown) not in self._refusals:
+            self._refusals[endpoint, unknown] = error
             self.stopped.append(f"{endpoint} refuses: {error}")
+
+    def closing(self) -> Closing:
+        """What the run came to."""
+        errors = dict(self._errors.most_common())
+        return Closing(errors, tuple(self.stopped), tuple(self._refusals.values()))

@@ -83,7 +83,7 @@ class _Run(Generic[C]):
             self._closing = True
             self._news.set()
             await writer
-        return self._written.summary(self._ledger)
+        return self._written.summary(self._ledger.closing())
 
     def interrupt(self) -> None:
         """First: no further call. Second: drop those in flight."""

@@ -11,7 +11,7 @@ from fusionfactory.calls.base import Answer, C, Progress, Summary
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fusionfactory.calls.ledger import Ledger
+    from fusionfactory.calls.ledger import Closing
 
 __all__ = ["MOST_UNWRITTEN", "Written"]
 
@@ -49,22 +49,25 @@ class Written(Generic[C]):
         progress.unpriced += sum(answer.cost_usd is None for answer in batch)
         self._report(progress)
 
-    def summary(self, ledger: Ledger) -> Summary:
+    def summary(self, closing: Closing) -> Summary:
         """What the run came to.
+
+        Args:
+            closing: The ledger's, at the end.
 
         Raises:
             CallError: Every endpoint refused, and nothing was answered.
         """
         progress = self._progress
-        if ledger.refusals and not progress.done:
-            raise next(iter(ledger.refusals.values()))
+        if closing.refusals and not progress.done:
+            raise closing.refusals[0]
         return Summary(
             done=progress.done,
             failed=progress.failed,
             left=progress.total - progress.done,
             spent_usd=progress.spent_usd,
             unpriced=progress.unpriced,
-            errors=dict(ledger.errors.most_common()),
-            stopped=tuple(ledger.stopped),
+            errors=closing.errors,
+            stopped=closing.stopped,
             seconds=time.perf_counter() - progress.started_s,
         )

@@ -1,8 +1,8 @@
-"""What the verbs that pay for calls share: the store's option, a progress display, the summary."""
+"""What the verbs that pay for calls share: options, who makes the calls, progress, the summary."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,9 +12,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 if TYPE_CHECKING:
-    from fusionfactory.calls import Progress, Summary
+    from fusionfactory.calls import Progress, Runner, Summary
+    from fusionfactory.config import Config, ModelSettings
 
-__all__ = ["call_progress", "duration", "print_summary", "store_option", "summary_facts"]
+__all__ = [
+    "call_progress",
+    "duration",
+    "print_summary",
+    "runner",
+    "store_option",
+    "summary_facts",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -30,6 +38,38 @@ def store_option(command: Command) -> Command:
         required=True,
         help="Store: a SQLite path or a database URL.",
     )(command)
+
+
+@contextmanager
+def runner(
+    engine: str,
+    config: Config,
+    models: Sequence[ModelSettings],
+    store: str,
+    *,
+    structured: bool = False,
+) -> Iterator[Runner]:
+    """Who makes the calls: this process, or the workers of a Ray cluster.
+
+    Args:
+        engine: `local` or `ray`.
+        config: As `ray_calls` has it, like the rest.
+        models: Likewise.
+        store: Likewise.
+        structured: Likewise.
+
+    Raises:
+        MissingExtraError, ConfigError: As `ray_calls`.
+    """
+    if engine == "local":
+        from fusionfactory.calls import run_calls
+
+        yield run_calls
+        return
+    from fusionfactory.scale.calls import ray_calls
+
+    with ray_calls(config, models, store, structured=structured) as run:
+        yield run
 
 
 @contextmanager

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionfactory.cli.calls import call_progress, print_summary, store_option, summary_facts
+from fusionfactory.cli.calls import (
+    call_progress,
+    print_summary,
+    runner,
+    store_option,
+    summary_facts,
+)
+from fusionfactory.cli.engine import engine_option
 from fusionfactory.cli.output import console, json_option, write_json
 from fusionfactory.errors import ConfigError
 
@@ -39,6 +46,7 @@ _STOPPED = 1
               help="Start no call once all of them have cost this much.")  # fmt: skip
 @click.option("--retry-failed", is_flag=True, help="Ask again what failed.")
 @click.option("--dry-run", is_flag=True, help="Say what would be asked, and ask nothing.")
+@engine_option
 @json_option
 @click.pass_obj
 def command(
@@ -55,6 +63,7 @@ def command(
     budget_usd: float | None,
     retry_failed: bool,
     dry_run: bool,
+    engine: str,
     json_path: str | None,
 ) -> None:
     """Asks the models of the settings the questions of the settings, into a store.
@@ -110,7 +119,7 @@ def command(
                 f"of which the store holds {facts['held']}"
             )
             return
-        with call_progress() as progress:
+        with runner(engine, config, models, store) as run, call_progress() as progress:
             summary = collect(
                 opened,
                 calls,
@@ -118,6 +127,7 @@ def command(
                 budget_usd=budget_usd,
                 retry_failed=retry_failed,
                 progress=progress,
+                run=run,
             )
     if json_path:
         write_json(summary_facts(summary), json_path)

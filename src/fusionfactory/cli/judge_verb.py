@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionfactory.cli.calls import call_progress, store_option
+from fusionfactory.cli.calls import call_progress, runner, store_option
+from fusionfactory.cli.engine import engine_option
 from fusionfactory.cli.output import console, json_option, write_json
 from fusionfactory.cli.reliability import print_agreement, print_pairs
 from fusionfactory.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     from rich.console import Console
 
+    from fusionfactory.calls import Runner
     from fusionfactory.config import Config
     from fusionfactory.judge import Judge, JudgeSummary
 
@@ -49,6 +52,7 @@ _STOPPED = 1
               help="Of the repeats or pairs drawn.")  # fmt: skip
 @click.option("--agreement", is_flag=True,
               help="Ask nothing; say how far the judges of the store can be trusted.")  # fmt: skip
+@engine_option
 @json_option
 @click.pass_obj
 def command(
@@ -68,6 +72,7 @@ def command(
     pairs: int | None,
     seed: int,
     agreement: bool,
+    engine: str,
     json_path: str | None,
 ) -> None:
     """Grades every answer in the store that the judge has not graded, from 0 to 1.
@@ -83,23 +88,27 @@ def command(
     run: JudgeSummary | None = None
     where = console(json_path)
     with Store(store) as opened, call_progress() as progress:
-        paid: dict[str, Any] = {"budget_usd": budget_usd, "progress": progress}
         shown = False if without_target else None
-        if retest:
+        if not agreement:
             by = _judge(config, model, structured)
-            run = judging.retest(opened, by, sample=retest, seed=seed, tasks=task, arms=arm, **paid)
-        elif pairwise or pairs:
-            by = _judge(config, model, structured)
-            run = judging.compare(
-                opened, by, arms=pairwise or arm, pairs_per_query=pairs or 1, with_target=shown,
-                again=again, tasks=task, limit=limit, seed=seed, **paid,
-            )  # fmt: skip
-        elif not agreement:
-            by = _judge(config, model, structured)
-            run = judging.judge(
-                opened, by, with_target=shown, again=again, tasks=task, arms=arm, limit=limit,
-                right_only=right_only, **paid,
-            )  # fmt: skip
+            with _runner(engine, config, by, store) as calls:
+                paid: dict[str, Any] = {
+                    "budget_usd": budget_usd, "progress": progress, "run": calls,
+                }  # fmt: skip
+                if retest:
+                    run = judging.retest(
+                        opened, by, sample=retest, seed=seed, tasks=task, arms=arm, **paid
+                    )
+                elif pairwise or pairs:
+                    run = judging.compare(
+                        opened, by, arms=pairwise or arm, pairs_per_query=pairs or 1,
+                        with_target=shown, again=again, tasks=task, limit=limit, seed=seed, **paid,
+                    )  # fmt: skip
+                else:
+                    run = judging.judge(
+                        opened, by, with_target=shown, again=again, tasks=task, arms=arm,
+                        limit=limit, right_only=right_only, **paid,
+                    )  # fmt: skip
         graded = judging.agreement(opened, tasks=task, arms=arm) if agreement or retest else []
         compared = judging.pair_report(opened) if agreement or pairwise or pairs else []
     if json_path:
@@ -147,6 +156,13 @@ def _judge(config: Config, name: str | None, structured: bool | None) -> Judge:
         msg = "name the judge: --model NAME, or `model` under [judge] in the settings"
         raise ConfigError(msg, field="model")
     return make_judge(config, name, structured=structured)
+
+
+def _runner(engine: str, config: Config, by: Judge, store: str) -> AbstractContextManager[Runner]:
+    from fusionfactory.plan import choose
+
+    models = choose("model", config.models, [by.name])
+    return runner(engine, config, models, store, structured=by.structured is None)
 
 
 def _print_run(where: Console, run: JudgeSummary) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusionfactory.cli.calls import call_progress
+from fusionfactory.cli.calls import call_progress, runner
+from fusionfactory.cli.engine import engine_option
 from fusionfactory.cli.output import console, json_option, read_table, write_json
 from fusionfactory.errors import ThoughtError
 
@@ -61,6 +62,7 @@ _NO_SPLIT = (
 @click.option("--budget-usd", type=click.FloatRange(0, min_open=True),
               help="Start no call once these notes have cost this much.")  # fmt: skip
 @click.option("--retry-failed", is_flag=True, help="Ask again what failed.")
+@engine_option
 @json_option
 @click.pass_obj
 def command(
@@ -79,25 +81,33 @@ def command(
     seed: int,
     budget_usd: float | None,
     retry_failed: bool,
+    engine: str,
     json_path: str | None,
 ) -> None:
     """Writes a template for every question that was answered rightly.
 
     Goes on where an earlier build stopped: what the bank holds is not written, or paid, again.
     """
-    from fusionfactory.plan import known_tasks
+    from fusionfactory.plan import choose, known_tasks
     from fusionfactory.thoughts.writing.build import build
 
     by = _writer(config, writer)
     table = read_table(store)
     where = console(json_path)
-    with _about(store), call_progress() as progress:
+    # Only an LLM's notes are calls.
+    engine = "local" if writer == _EXTRACTIVE else engine
+    models = [] if writer == _EXTRACTIVE else choose("model", config.models, [writer])
+    with (
+        _about(store),
+        runner(engine, config, models, str(bank)) as run,
+        call_progress() as progress,
+    ):
         summary = build(
             table, by, bank, criteria=criterion, source_arms=source_arm, keep=keep,
             finalists=finalists, min_quality=min_quality, seed=seed,
             split=None if split == "all" else split, only=task,
             tasks=known_tasks(config, table.tasks.tolist()), near=near,
-            budget_usd=budget_usd, retry_failed=retry_failed, progress=progress,
+            budget_usd=budget_usd, retry_failed=retry_failed, progress=progress, run=run,
         )  # fmt: skip
     if json_path:
         write_json(asdict(summary), json_path)
