@@ -283,7 +283,8 @@ def test_splits_keep_near_duplicates_together(
     try:
         parts = table.split(test=0.3, validation=validation, seed=seed)
     except TableError:
-        assume(len(set(labels)) >= 12)  # few groups can leave a side empty
+        # A group that is larger than a side can leave it empty.
+        assume(max(map(labels.count, labels)) <= 0.2 * len(labels))
         raise
     sides = [parts.train, *([parts.validation] if validation else []), parts.test]
     assert sum(map(len, sides)) == len(table)
