@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fusionfactory.encoders import Encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fusionfactory.types import FloatArray
 
@@ -16,15 +16,26 @@ __all__ = ["Encoded"]
 
 
 class Encoded(Encoder):
-    """A fitted encoder that remembers the rows of one table's queries."""
+    """A fitted encoder that remembers the rows of one table's queries.
+
+    Args:
+        encoder: Fitted.
+        texts: To remember.
+        encode: Computes their rows instead of the encoder's own method, and equal ones.
+    """
 
     name = "encoded"
 
-    def __init__(self, encoder: Encoder, texts: Sequence[str]) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        texts: Sequence[str],
+        encode: Callable[[Sequence[str]], FloatArray] | None = None,
+    ) -> None:
         distinct = sorted(set(texts))
         start = time.perf_counter()
         self._encoder = encoder
-        self._rows = encoder.encode(distinct)
+        self._rows = (encode or encoder.encode)(distinct)
         self.us_per_query = 1e6 * (time.perf_counter() - start) / len(distinct)
         self._index = {text: row for row, text in enumerate(distinct)}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from fusionfactory.contest import Contest, Entry, baseline_entries
 from fusionfactory.encoded import Encoded
-from fusionfactory.encoders import make_encoder
+from fusionfactory.encoders import Encoder, make_encoder
 from fusionfactory.robustness import Exam, examine
 from fusionfactory.routers import make_router
 from fusionfactory.steps import Steps
@@ -58,9 +58,9 @@ class Heat:
         router = self.router(spec)
         return str(router.encoder) if router.uses_features else None
 
-    def encoded(self, name: str) -> Encoded:
-        """The table's queries by an encoder that is fitted on the train side."""
-        return Encoded(make_encoder(name).fit(self.contest.train.texts), self.table.texts)
+    def encoded(self, encoder: str | Encoder) -> Encoded:
+        """The table's queries by an encoder, which is fitted on the train side."""
+        return Encoded(make_encoder(encoder).fit(self.contest.train.texts), self.table.texts)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionfactory.cli.engine import engine_option
 from fusionfactory.cli.findings import print_findings
 from fusionfactory.cli.output import (
     about,
@@ -24,12 +27,14 @@ from fusionfactory.report import check_path, write_report
 from fusionfactory.report.document import read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rich.console import Console
 
+    from fusionfactory.config import Config, ScaleSection
     from fusionfactory.left_out.tasks import Part
     from fusionfactory.table import OutcomeTable
+    from fusionfactory.trials import Trials
 
 __all__ = ["command", "print_evaluation"]
 
@@ -68,8 +73,11 @@ def _scenarios(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -
               "[0, 25, 100].")  # fmt: skip
 @click.option("--format", "format_name", help="Format of TABLE [found from the file].")
 @click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a report.")
+@engine_option
 @json_option
+@click.pass_obj
 def command(
+    config: Config,
     table: str,
     router: tuple[str, ...],
     scenario: tuple[str, ...],
@@ -82,9 +90,14 @@ def command(
     labels: tuple[int, ...],
     format_name: str | None,
     html_path: Path | None,
+    engine: str,
     json_path: str | None,
 ) -> None:
-    """Fits routers on one part of TABLE and compares them on the rest."""
+    """Fits routers on one part of TABLE and compares them on the rest.
+
+    With --engine ray every router on every split is a task of the cluster; what --leave-out fits
+    is fitted here.
+    """
     from fusionfactory.evaluation import DEFAULT_SCENARIOS, evaluate
     from fusionfactory.routers import BASE_ROUTERS, PAPER
 
@@ -94,7 +107,7 @@ def command(
     outcomes = read_table(table, format_name)
     scenarios = scenario or DEFAULT_SCENARIOS
     left: dict[str, Any] = {}
-    with about(table), progress_bar(where) as progress:
+    with about(table), _trials(engine, config.scale) as trials, progress_bar(where) as progress:
         if leave_out:
             left = _left_out(
                 outcomes, leave_out, labels, seeds, test_share,
@@ -110,6 +123,7 @@ def command(
             test_share=test_share,
             min_coverage=min_coverage,
             robustness=robustness,
+            trials=trials,
             progress=progress,
         )
     content = found.to_json() | left
@@ -119,6 +133,21 @@ def command(
     if html_path:
         write_report(content, html_path)
         where.print(f"report: {html_path}")
+
+
+@contextmanager
+def _trials(engine: str, settings: ScaleSection) -> Iterator[Trials]:
+    """Who fits and asks the routers."""
+    if engine == "local":
+        from fusionfactory.trials import in_turn
+
+        yield in_turn
+        return
+    from fusionfactory.scale.cluster import cluster
+    from fusionfactory.scale.evaluation import trials_on_ray
+
+    with cluster(settings):
+        yield partial(trials_on_ray, settings=settings)
 
 
 def _left_out(

