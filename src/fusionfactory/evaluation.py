@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fusionfactory.encoded import Encoded
 from fusionfactory.errors import PolicyError, TableError
 from fusionfactory.facts import clean, details, table_facts
 from fusionfactory.intervals import Bootstrap
 from fusionfactory.leaderboard import leaderboard
 from fusionfactory.missing import MIN_COVERAGE
+from fusionfactory.outcome_sums import OutcomeSums
 from fusionfactory.policy import Policy
 from fusionfactory.pricing import with_usable_costs
 from fusionfactory.robustness import Robustness
@@ -25,7 +24,7 @@ from fusionfactory.steps import Progress, Steps
 from fusionfactory.trials import Heat, held, in_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fusionfactory.table import OutcomeTable
     from fusionfactory.trials import Trials
@@ -40,6 +39,8 @@ __all__ = [
     "clean",
     "covered_arms",
     "evaluate",
+    "runnable",
+    "scored_arms",
     "table_facts",
 ]
 
@@ -143,7 +144,7 @@ def evaluate(
         contests, exams = held(heats, routers, steps, trials)
         for policy in chosen:
             boards[policy.name] = leaderboard(contests, policy, bootstrap)
-        told = told or details(subject, contests)
+        told = told or details(OutcomeSums.of(subject), contests)
         if exams:
             examined = Robustness.of(exams, subject, policies[0], first_seed).to_json()
     order = {policy.name: boards[policy.name] for policy in policies}
@@ -158,17 +159,27 @@ def covered_arms(table: OutcomeTable, min_coverage: float) -> tuple[OutcomeTable
         TableError: No arm is scored on enough queries.
     """
     shares = table.coverage()
+    kept = scored_arms(shares, min_coverage)
+    dropped = {name: share for name, share in shares.items() if name not in kept}
+    return (table.select_arms(kept) if dropped else table), dropped
+
+
+def scored_arms(shares: Mapping[str, float], min_coverage: float) -> list[str]:
+    """The arms that are scored on enough queries, in their order.
+
+    Args:
+        shares: Arm to the share of the queries on which it is scored.
+        min_coverage: The least share.
+
+    Raises:
+        TableError: No arm is.
+    """
     kept = [name for name, share in shares.items() if share > 0 and share >= min_coverage]
     if not kept:
         best = max(shares.values())
         msg = f"no arm is scored on {min_coverage:.0%} of the queries (the best on {best:.0%})"
         raise TableError(msg, field="performance")
-    dropped = {name: share for name, share in shares.items() if name not in kept}
-    return (table.select_arms(kept) if dropped else table), dropped
-
-
-def _judged_arms(table: OutcomeTable, min_coverage: float) -> int:
-    return int(((~np.isnan(table.judge)).mean(axis=0) >= min_coverage).sum())
+    return kept
 
 
 def applicable(
@@ -179,15 +190,37 @@ def applicable(
     Raises:
         PolicyError: There is none.
     """
+    judged = table.judged().coverage() if table.has_judge else None
+    return runnable(policies, min_coverage, judged=judged, has_costs=table.has_costs)
+
+
+def runnable(
+    policies: Sequence[Policy],
+    min_coverage: float,
+    *,
+    judged: Mapping[str, float] | None,
+    has_costs: bool,
+) -> tuple[list[Policy], dict[str, str]]:
+    """As `applicable`, of what is known of a table.
+
+    Args:
+        policies: To run.
+        min_coverage: The least share of the queries on which an arm must have judge scores.
+        judged: Arm to the share on which it has them; None where there is none at all.
+        has_costs: Whether any cost is known.
+
+    Raises:
+        PolicyError: None can be run.
+    """
     skipped: dict[str, str] = {}
     for policy in policies:
         costly = policy.beta > 0 or policy.budget_usd is not None or policy.max_cost_usd is not None
-        if policy.judge and not table.has_judge:
+        if policy.judge and judged is None:
             skipped[policy.name] = "the table has no judge scores"
-        elif policy.judge and _judged_arms(table, min_coverage) < 2:
+        elif policy.judge and sum(share >= min_coverage for share in (judged or {}).values()) < 2:
             reason = f"fewer than two arms have judge scores on {min_coverage:.0%} of the queries"
             skipped[policy.name] = reason
-        elif costly and not table.has_costs:
+        elif costly and not has_costs:
             skipped[policy.name] = "the table has neither costs nor prices"
     kept = [policy for policy in policies if policy.name not in skipped]
     if not kept:

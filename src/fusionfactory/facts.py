@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusionfactory.metrics import mean_or_nan
 from fusionfactory.pricing import NOMINAL_OUTPUT_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusionfactory.contest import Contest
+    from fusionfactory.outcome_sums import OutcomeSums
     from fusionfactory.table import OutcomeTable
 
 __all__ = ["clean", "details", "table_facts"]
@@ -48,20 +48,25 @@ def table_facts(
     return facts
 
 
-def details(table: OutcomeTable, contests: Sequence[Contest]) -> dict[str, Any]:
-    """For the report: the first seed's curves, shares and calibration; the table's means."""
+def details(sums: OutcomeSums, contests: Sequence[Contest]) -> dict[str, Any]:
+    """For the report: the first seed's curves, shares and calibration; the table's means.
+
+    Args:
+        sums: Of the whole table.
+        contests: One for each seed.
+    """
     first = contests[0]
-    tasks = table.tasks
-    names = sorted(set(tasks.tolist()))
-    heat = [[mean_or_nan(column) for column in table.quality[tasks == name].T] for name in names]
+    total, count = sums.quality()
+    unknown = np.full(total.shape, np.nan)
+    heat = np.divide(total, count, out=unknown, where=count > 0)
     shares: dict[str, Any] = {}
     for spec, entry in first.entries.items():
         if spec in {"oracle", "zero"}:
             continue
         picks = next(iter(entry.picks.values()))
         shares[spec] = [
-            np.bincount(picks[first.test.tasks == t], minlength=len(table.arms)).tolist()
-            for t in names
+            np.bincount(picks[first.test.tasks == t], minlength=len(sums.arms)).tolist()
+            for t in sums.tasks
         ]
     entries = first.entries.items()
     return {
@@ -77,8 +82,11 @@ def details(table: OutcomeTable, contests: Sequence[Contest]) -> dict[str, Any]:
                 first.test.arms, first.test.arm_quality(), first.test.arm_cost_usd(), strict=True
             )
         ],
-        "tasks": [{"name": t, "queries": int((tasks == t).sum())} for t in names],
-        "task_quality": heat,
+        "tasks": [
+            {"name": task, "queries": queries}
+            for task, queries in zip(sums.tasks, sums.task_queries.tolist(), strict=True)
+        ],
+        "task_quality": heat.tolist(),
         "shares": shares,
         "curves": {spec: entry.points.tolist() for spec, entry in entries if len(entry.points)},
         "calibration": {spec: entry.calibration for spec, entry in entries if entry.calibration},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,15 +11,16 @@ import numpy as np
 from fusionfactory.contest import Contest, Entry
 from fusionfactory.metrics import apgr, curve
 from fusionfactory.routers.frontier import sweep, trade_offs
+from fusionfactory.types import Estimates
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from fusionfactory.policy import Policy
     from fusionfactory.routers import Queries, Router
-    from fusionfactory.types import Estimates, FloatArray
+    from fusionfactory.types import FloatArray
 
-__all__ = ["observe", "run_router"]
+__all__ = ["observe", "observe_chunks", "run_router", "run_trial"]
 
 _TIMED_DECISIONS = 50
 _TIMED_SECONDS = 2.0
@@ -38,19 +40,33 @@ def run_router(
         features: (n, d) encoded test queries; None to hand over the texts.
     """
     queries = contest.test.texts if features is None else features
+    return run_trial(router, contest, policies, partial(router.fit, contest.train), [queries])
+
+
+def run_trial(
+    router: Router,
+    contest: Contest,
+    policies: Sequence[Policy],
+    fit: Callable[[Policy | None], object],
+    chunks: Iterable[Queries],
+) -> Entry:
+    """As `run_router`, however the router is fitted.
+
+    Args:
+        router: Unfitted.
+        contest: The split and its normalisation.
+        policies: To choose by.
+        fit: Fits the router, under a policy where it is bound to one.
+        chunks: The test queries, in chunks; gone through once for every fit.
+    """
     entry = Entry(router.name)
-    if not router.policy_bound:
-        start = time.perf_counter()
-        router.fit(contest.train)
-        entry.fit_s = time.perf_counter() - start
-        return observe(router, contest, policies, queries, entry)
-    for policy in policies:
-        if policy.is_constrained:
+    for some in [[policy] for policy in policies] if router.policy_bound else [policies]:
+        if router.policy_bound and some[0].is_constrained:
             continue
         start = time.perf_counter()
-        router.fit(contest.train, policy)
+        fit(some[0] if router.policy_bound else None)
         entry.fit_s += time.perf_counter() - start
-        observe(router, contest, [policy], queries, entry)
+        observe_chunks(router, contest, some, chunks, entry)
     return entry
 
 
@@ -62,16 +78,52 @@ def observe(
     entry: Entry | None = None,
 ) -> Entry:
     """Asks a fitted router about the test side and adds to its entry what it answers."""
+    return observe_chunks(router, contest, policies, [queries], entry)
+
+
+def observe_chunks(
+    router: Router,
+    contest: Contest,
+    policies: Sequence[Policy],
+    chunks: Iterable[Queries],
+    entry: Entry | None = None,
+) -> Entry:
+    """As `observe`, of queries whose features come in chunks, at least one."""
     entry = entry or Entry(router.name)
+    parts: list[Estimates] = []
+    first: Queries = []
+    seconds = 0.0
+    for chunk in chunks:
+        start = time.perf_counter()
+        parts.append(router.estimate(chunk))
+        seconds += time.perf_counter() - start
+        first = first if len(first) else chunk[:_TIMED_DECISIONS]
     start = time.perf_counter()
-    estimates = router.estimate(queries)
+    estimates = _joined(parts)
     for policy in policies:
         entry.picks[policy.name] = router.choose(estimates, policy)
-    entry.route_us_per_query = 1e6 * (time.perf_counter() - start) / len(contest.test)
-    entry.decide_p50_ms = _decision_latency(router, queries, policies[0])
+    seconds += time.perf_counter() - start
+    entry.route_us_per_query = 1e6 * seconds / len(contest.test)
+    entry.decide_p50_ms = _decision_latency(router, first, policies[0])
     if not router.policy_bound and router.trades_off:
         _describe(entry, estimates, contest)
     return entry
+
+
+def _joined(parts: Sequence[Estimates]) -> Estimates:
+    if len(parts) == 1:
+        return parts[0]
+    optional = {
+        name: None if getattr(parts[0], name) is None
+        else np.concatenate([getattr(part, name) for part in parts])
+        for name in ("quality_std", "task_weights")
+    }  # fmt: skip
+    return Estimates(
+        parts[0].arms,
+        np.concatenate([part.quality for part in parts]),
+        np.concatenate([part.cost_usd for part in parts]),
+        **optional,
+    )
 
 
 def _describe(entry: Entry, estimates: Estimates, contest: Contest) -> None:

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusionfactory.metrics import mean_or_nan
+from fusionfactory.outcome_sums import OutcomeSums
 from fusionfactory.routers.base import Router
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fusionfactory.encoders import Encoder
     from fusionfactory.policy import Policy
+    from fusionfactory.routers.stream import Stream
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import FloatArray
 
@@ -56,6 +59,7 @@ class EloRouter(Router):
     """
 
     name = "elo"
+    fits_from = "statistics"
 
     strength_: FloatArray
     line_: FloatArray
@@ -67,25 +71,34 @@ class EloRouter(Router):
         self.prior = prior
 
     def _fit(self, features: FloatArray, table: OutcomeTable, policy: Policy | None) -> None:
+        self._take([table], OutcomeSums.of(table))
+
+    def _fit_stream(self, stream: Stream) -> None:
+        self._take((table for table, _ in stream.blocks()), stream.sums)
+
+    def _take(self, blocks: Iterable[OutcomeTable], sums: OutcomeSums) -> None:
+        """Learns from the battles in all blocks, and the tasks' mean qualities."""
+        total, count = sums.quality()
+        mean = float(total.sum() / count.sum())
         if len(self.arms_) == 1:
-            self.strength_ = np.zeros((len(self.normaliser_.tasks_), 1))
-            self.line_ = np.array([0.0, float(np.nanmean(table.quality))])
+            self.strength_ = np.zeros((len(sums.tasks), 1))
+            self.line_ = np.array([0.0, mean])
             return
-        member = self.normaliser_.one_hot(table.tasks)
-        tables = np.stack([_battles(table.quality[weight > 0]) for weight in member.T])
+        tables = np.zeros((len(sums.tasks), len(self.arms_), len(self.arms_)))
+        for block in blocks:
+            for place, task in enumerate(sums.tasks):
+                tables[place] += _battles(block.quality[block.tasks == task])
         overall = tables.sum(axis=0)
         games = np.maximum(overall + overall.T, 1.0)
         self.strength_ = np.stack([bradley_terry(t + self.prior * overall / games) for t in tables])
-        means = np.array(
-            [[mean_or_nan(arm) for arm in table.quality[weight > 0].T] for weight in member.T]
-        )
-        known = ~np.isnan(means)
+        known = count > 0
+        means = np.divide(total, count, out=np.full(total.shape, np.nan), where=known)
         centred = means - np.nanmean(means, axis=1, keepdims=True)
         spread = float((self.strength_[known] ** 2).sum())
         slope = (
             float((self.strength_[known] * centred[known]).sum()) / spread if spread > 0 else 0.0
         )
-        self.line_ = np.array([max(slope, 0.0), float(np.nanmean(table.quality))])
+        self.line_ = np.array([max(slope, 0.0), mean])
 
     def _estimate_quality(self, features: FloatArray) -> FloatArray:
         strength = self._task_weights(features) @ self.strength_
