@@ -22,6 +22,7 @@ from fusionfactory.gateway.operations.spans import exported_spans
 from fusionfactory.gateway.planning.plans import Plans
 from fusionfactory.gateway.routing.decider import Routing
 from fusionfactory.gateway.routing.prompts import Prompts
+from fusionfactory.gateway.shared import is_shared
 from fusionfactory.gateway.upstream.upstreams import Upstreams
 from fusionfactory.store import Store
 
@@ -87,7 +88,7 @@ def build(config: Config, worker: int, before: Built | None = None) -> Built:
     versions = Versions(settings.state, shared_book(config, store))
     changes(versions, decider).apply(decider)
     prompts = Prompts.load(config, fleet, tasks=decider)
-    access = Access(settings, settings.state, worker, settings.workers)
+    access = Access(settings, settings.state, worker, settings.workers, shared=is_shared(config))
     metrics = kept.metrics or _reports(settings, fleet, worker)
     metrics.name_arms_by(fleet)
     metrics.redact_by(settings.log)

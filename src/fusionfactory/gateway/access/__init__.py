@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fusionfactory.gateway.access.access import Access
 from fusionfactory.gateway.access.client import ANYONE, Client
-from fusionfactory.gateway.access.keys import Key, KeyFile
+from fusionfactory.gateway.access.key import Key
+from fusionfactory.gateway.access.keys import KeyFile
 from fusionfactory.gateway.access.meter import Meters
 
 __all__ = ["ANYONE", "Access", "Client", "Key", "KeyFile", "Meters"]

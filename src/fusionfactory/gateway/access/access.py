@@ -3,10 +3,15 @@
 A limit is checked before a request, and what the request used is charged after it. So a budget is
 overspent by what the requests under way at that moment cost, at most; a key's `rpm` bounds how many
 they are. A rate is overrun by one request per further worker, at most, where several admit at once.
+
+Where several gateways share a budget, each lets requests in up to what it was granted of it, and
+the grants together are never more than the budget: it is overspent by the requests under way at all
+of them, at most. A rate is overrun by what the others let in before this one hears of it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -23,19 +28,27 @@ from fusionfactory.gateway.access.refusals import (
     out_of_budget,
     too_fast,
     unknown_key,
+    unsure,
 )
+from fusionfactory.gateway.access.room import Room, rooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from fusionfactory.gateway.access.keys import Key, Stamp
+    from fusionfactory.gateway.access.key import Key
+    from fusionfactory.gateway.access.keys import Stamp
     from fusionfactory.serve_settings import ServeSection
 
 __all__ = ["Access"]
 
 _LOOK_S = 0.25
 """How often the file of keys is looked at; a revoked key is refused so long after, at most."""
+_ASK_S = 2.0
+"""How long a request waits for more of a budget, where this gateway has used up what it had."""
+_DEAF_S = 1.0
+"""How long the key's others do not wait after one that did so in vain."""
+_AGAIN_S = 0.01
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +61,7 @@ class Access:
         folder: The gateway's state: `keys.json` and the counters shared by all workers.
         worker: Number of this worker, from 0.
         workers: How many there are.
+        shared: Whether limits and budgets are those of several gateways together.
         clock: Unix seconds.
 
     Raises:
@@ -61,6 +75,7 @@ class Access:
         worker: int = 0,
         workers: int = 1,
         *,
+        shared: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if not 0 <= worker < workers:
@@ -68,8 +83,9 @@ class Access:
             raise ConfigError(msg, field="serve.workers")
         self.needs_keys = settings.needs_keys
         self._file = KeyFile(folder)
-        self._meters = Meters(folder, worker, workers)
+        self._meters = Meters(folder, worker, workers, shared=shared)
         self._clock = clock
+        self._deaf_until: dict[str | None, float] = {}
         self._clients: dict[bytes, Client] = {}
         self._stamp: Stamp = None
         self._looked = -math.inf
@@ -106,6 +122,30 @@ class Access:
             raise no_longer_good(client)
         return client
 
+    async def prepare(self, client: Client) -> None:
+        """Waits before `admit`, if need be, until there is more of a budget that gateways share.
+
+        Args:
+            client: Who asks.
+        """
+        meter, loop = client.meter, asyncio.get_running_loop()
+        if meter is None or meter.elsewhere is None or self._settled(client, Room.SPENT):
+            return
+        if loop.time() < self._deaf_until.get(client.key, 0.0):
+            return
+        until = loop.time() + _ASK_S
+        asked = meter.elsewhere.ask()
+        while loop.time() < until:
+            await asyncio.sleep(_AGAIN_S)
+            answered = meter.elsewhere.is_answered(asked)
+            if self._settled(client, Room.SPENT, *((Room.NOWHERE,) if answered else ())):
+                return
+            if loop.time() < self._deaf_until.get(client.key, 0.0):
+                return
+            if answered:  # others still hold what is left: they give it back when they hear of it
+                asked = meter.elsewhere.ask()
+        self._deaf_until[client.key] = loop.time() + _DEAF_S
+
     def admit(self, client: Client, tokens: int) -> dict[str, str]:
         """Lets a request in, and counts it.
 
@@ -117,18 +157,20 @@ class Access:
             Headers of the answer: what is left of the key's limits per minute.
 
         Raises:
-            Refusal: 429: the budget is spent, or there were too many requests or tokens.
+            Refusal: 429: the budget is spent, or there were too many requests or tokens. 503:
+                other gateways may have some of it left, or not: the store cannot be asked.
         """
         meter = client.meter
         if meter is None:
             return {}
         now = self._clock()
-        if client.usd_per_day is not None or client.usd_per_month is not None:
-            day, month = meter.spent_usd(now)
-            if client.usd_per_day is not None and day >= client.usd_per_day:
-                raise out_of_budget(client, "day", now)
-            if client.usd_per_month is not None and month >= client.usd_per_month:
-                raise out_of_budget(client, "month", now)
+        found = rooms(client, now)
+        for period, room in found.items():
+            if room in {Room.SPENT, Room.NOWHERE}:
+                raise out_of_budget(client, period, now)
+        for period, room in found.items():
+            if room is Room.NOT_HERE:
+                raise unsure(client, period)
         headers: dict[str, str] = {}
         if client.rpm is not None or client.tpm is not None:
             for kind, limit, wanted, used in zip(
@@ -164,6 +206,11 @@ class Access:
         if tokens is not None and tokens != admitted:
             client.meter.count(now, 0, tokens - admitted)
         client.meter.charge(now, usd)
+
+    def _settled(self, client: Client, *refused: Room) -> bool:
+        """Whether there is room, or none for one of these reasons."""
+        found = rooms(client, self._clock()).values()
+        return not set(found).isdisjoint(refused) or all(room is Room.SOME for room in found)
 
     def _look(self, now: float) -> None:
         self._looked = now

@@ -7,8 +7,6 @@ a machine that loses its power may forget the last seconds.
 
 from __future__ import annotations
 
-import fcntl
-import mmap
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,15 +14,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusionfactory.errors import ConfigError
+from fusionfactory.gateway.access.cells import Cells
+from fusionfactory.gateway.access.elsewhere import Elsewhere
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from fusionfactory.types import FloatArray
 
-__all__ = ["MINUTE_S", "MOST_WORKERS", "Meter", "Meters", "Used"]
+__all__ = ["MINUTE_S", "MOST_WORKERS", "ROWS", "Meter", "Meters", "Used", "gathered", "periods"]
 
 MINUTE_S = 60.0
 DAY_S = 86_400.0
@@ -35,10 +34,8 @@ _DAY = slice(5, 9)
 """Day; its USD, the requests that they are of, the requests of unknown cost."""
 _MONTH = slice(9, 13)
 """Month; likewise."""
-_ROWS = 13
-_KEY_BYTES = _ROWS * MOST_WORKERS * 8
-_KEYS_AT_A_TIME = 64
-"""By which the file grows; what no key uses yet takes no room on the disk."""
+ROWS = 13
+"""Counters of a key, in the order of the columns of the store's `key_usage`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +81,14 @@ class Meter:
     Args:
         cells: (13, workers) a row per counter, a column per worker.
         worker: Whose column is written.
+        elsewhere: What other gateways count; None where there is no other.
     """
 
-    def __init__(self, cells: FloatArray, worker: int) -> None:
+    def __init__(
+        self, cells: FloatArray, worker: int = 0, elsewhere: Elsewhere | None = None
+    ) -> None:
         self._cells, self._mine = cells, cells[:, worker]
+        self.elsewhere = elsewhere
 
     def used(self, now: float) -> tuple[Used, Used]:
         """Requests and tokens of the last minute.
@@ -120,30 +121,37 @@ class Meter:
         mine[2] += tokens
 
     def spent_usd(self, now: float) -> tuple[float, float]:
-        """USD of this day and of this month, in UTC.
+        """USD of this day and of this month, in UTC, other gateways included.
 
         A request of unknown cost counts as much as those of known cost do on average: nothing
         only where no cost is known at all.
         """
-        day = now // DAY_S
-        return self._spent(_DAY, day), self._spent(_MONTH, _month(day))
+        day, month = periods(now)
+        return self._spent(_DAY, day), self._spent(_MONTH, month)
+
+    def spent_here_usd(self, now: float) -> tuple[float, float]:
+        """Likewise, by this gateway's own requests."""
+        day, month = periods(now)
+        return self._spent_here(_DAY, day), self._spent_here(_MONTH, month)
 
     def _spent(self, rows: slice, period: float) -> float:
-        total = priced = unpriced = 0.0
-        for at, usd, known, unknown in self._columns(rows):
-            if at == period:
-                total += usd
-                priced += known
-                unpriced += unknown
+        total, priced, unpriced = _sums(self._columns(rows), period)
         return total * (priced + unpriced) / priced if priced else total
 
+    def _spent_here(self, rows: slice, period: float) -> float:
+        total, priced, _ = _sums(self._columns(rows), period)
+        here, _, unpriced = _sums(zip(*self._cells[rows].tolist(), strict=True), period)
+        return here + unpriced * total / priced if priced else here
+
     def _columns(self, rows: slice) -> Iterator[tuple[float, ...]]:
-        return zip(*self._cells[rows].tolist(), strict=True)
+        yield from zip(*self._cells[rows].tolist(), strict=True)
+        if self.elsewhere is not None:
+            yield self.elsewhere.counted(rows)
 
     def charge(self, now: float, usd: float | None) -> None:
         """Adds the cost of a request; None where it is unknown."""
-        day, mine = now // DAY_S, self._mine
-        for rows, period in ((_DAY, day), (_MONTH, _month(day))):
+        mine = self._mine
+        for rows, period in zip((_DAY, _MONTH), periods(now), strict=True):
             at = rows.start
             if mine[at] != period:
                 mine[rows] = period, 0.0, 0.0, 0.0
@@ -154,11 +162,53 @@ class Meter:
                 mine[at + 2] += 1.0
 
 
+def _sums(columns: Iterable[tuple[float, ...]], period: float) -> tuple[float, float, float]:
+    """USD, requests of known cost and those of unknown cost in a period."""
+    total = priced = unpriced = 0.0
+    for at, usd, known, unknown in columns:
+        if at == period:
+            total += usd
+            priced += known
+            unpriced += unknown
+    return total, priced, unpriced
+
+
+def periods(now: float) -> tuple[float, float]:
+    """Numbers of the day and of the calendar month, in UTC."""
+    day = now // DAY_S
+    return day, _month(day)
+
+
 @lru_cache(maxsize=4)
 def _month(day: float) -> float:
     """Number of the calendar month of a day since 1970."""
     date = datetime.fromtimestamp(day * DAY_S, UTC)
     return float(date.year * 12 + date.month)
+
+
+def gathered(cells: FloatArray, now: float) -> FloatArray:
+    """Many counters of each key as one, as it stands now.
+
+    Args:
+        cells: (keys, 13, counters).
+        now: Unix seconds.
+
+    Returns:
+        (keys, 13); zeros for a minute, day or month in which nothing was used.
+    """
+    minute, (day, month) = now // MINUTE_S, periods(now)
+    made = np.zeros((len(cells), ROWS))
+    at = cells[:, _USE.start]
+    this, last = at == minute, at == minute - 1
+    made[:, 1:3] = (cells[:, 1:3] * this[:, None]).sum(axis=2)
+    made[:, 3:5] = (cells[:, 3:5] * this[:, None] + cells[:, 1:3] * last[:, None]).sum(axis=2)
+    for rows, period in ((_DAY, day), (_MONTH, month)):
+        within = cells[:, rows.start] == period
+        counts = slice(rows.start + 1, rows.stop)
+        made[:, counts] = (cells[:, counts] * within[:, None]).sum(axis=2)
+    for rows, period in ((_USE, minute), (_DAY, day), (_MONTH, month)):
+        made[:, rows.start] = np.where(made[:, rows.start + 1 : rows.stop].any(axis=1), period, 0.0)
+    return made
 
 
 class Meters:
@@ -168,12 +218,15 @@ class Meters:
         folder: The gateway's state.
         worker: Who counts.
         workers: How many count; what more of them counted earlier stays counted.
+        shared: Whether other gateways count, too.
     """
 
-    def __init__(self, folder: Path, worker: int = 0, workers: int = MOST_WORKERS) -> None:
-        self.path = folder / "shared" / "usage"
+    def __init__(
+        self, folder: Path, worker: int = 0, workers: int = MOST_WORKERS, *, shared: bool = False
+    ) -> None:
+        self._cells = Cells(folder / "shared" / "usage", ROWS, MOST_WORKERS)
+        self._elsewhere = Elsewhere.cells(folder) if shared else None
         self._worker, self._workers = worker, workers
-        self._all: FloatArray = np.empty((0, _ROWS, MOST_WORKERS))
 
     def __call__(self, number: int) -> Meter:
         """The counters of the key of this number.
@@ -181,27 +234,29 @@ class Meters:
         Raises:
             ConfigError: The file is not of this form.
         """
-        if number >= len(self._all):
-            self._all = self._mapped((number // _KEYS_AT_A_TIME + 1) * _KEYS_AT_A_TIME * _KEY_BYTES)
-        cells = self._all[number]
+        cells = self._cells(number)
         (counted,) = cells[_MONTH.start].nonzero()
         wide = max(self._workers, int(counted.max(initial=-1)) + 1)
-        return Meter(cells[:, :wide], self._worker)
+        elsewhere = None if self._elsewhere is None else Elsewhere(self._elsewhere(number))
+        return Meter(cells[:, :wide], self._worker, elsewhere)
 
-    def _mapped(self, size: int) -> FloatArray:
-        """The file, at least so long; a lock keeps one from cutting off what another mapped."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if file.tell() < size:
-                file.truncate(size)
-            # Before the mapping, which keeps the file open and would keep the lock with it.
-            fcntl.flock(file, fcntl.LOCK_UN)
-            memory = mmap.mmap(file.fileno(), 0)
-        if len(memory) % _KEY_BYTES:
-            msg = (
-                f"holds {len(memory)} bytes, no multiple of {_KEY_BYTES}: it is no file of usage; "
-                "delete it, and budgets begin anew"
-            )
-            raise ConfigError(msg, file=self.path)
-        return np.frombuffer(memory, dtype=np.float64).reshape(-1, _ROWS, MOST_WORKERS)
+    def upto(self, keys: int) -> FloatArray:
+        """The counters of so many keys, at least: (keys, 13, workers), no copy.
+
+        Raises:
+            ConfigError: The file is not of this form.
+        """
+        return self._cells.upto(keys)
+
+    def move(self, numbers: Mapping[int, int]) -> None:
+        """Gives keys other numbers: what they used goes with them.
+
+        Args:
+            numbers: The old one to the new one.
+        """
+        cells = self._cells.upto(max((*numbers, *numbers.values())) + 1)
+        before = {old: cells[old].copy() for old in numbers}
+        for old in numbers:
+            cells[old] = 0.0
+        for old, new in numbers.items():
+            cells[new] = before[old]

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from fusionfactory.gateway.access.client import Client
     from fusionfactory.gateway.access.meter import Used
 
-__all__ = ["no_key", "no_longer_good", "out_of_budget", "too_fast", "unknown_key"]
+__all__ = ["no_key", "no_longer_good", "out_of_budget", "too_fast", "unknown_key", "unsure"]
 
-_NOT_AUTHORISED, _TOO_MANY = 401, 429
+_NOT_AUTHORISED, _TOO_MANY, _NOT_NOW = 401, 429, 503
 _CHALLENGE = {"www-authenticate": "Bearer"}
 _DECEMBER = 12
 
@@ -79,6 +79,22 @@ def out_of_budget(client: Client, period: str, now: float) -> Refusal:
             "retry-after": str(math.ceil((until - at).total_seconds())),
             "x-should-retry": "false",
         },
+    )
+
+
+def unsure(client: Client, period: str) -> Refusal:
+    """503 for a key of which this gateway has used up its part of a budget that it shares.
+
+    Args:
+        client: Whose budget.
+        period: `day` or `month`.
+    """
+    return Refusal(
+        _NOT_NOW,
+        f"this gateway has used up its part of the budget per {period} of the key {client.key!r}, "
+        "and cannot learn at present whether another one has some left: try again, or there",
+        code="budget_unknown",
+        headers={"retry-after": "1"},
     )
 
 

@@ -21,8 +21,10 @@ from fusionfactory.gateway.operations.child import Lifeline
 from fusionfactory.gateway.operations.duty import Duty, Present
 from fusionfactory.gateway.operations.lease import Lease, alone, release_all
 from fusionfactory.gateway.operations.logs import emit, log_to
+from fusionfactory.gateway.operations.sharing import Sharing
 from fusionfactory.gateway.operations.source import Source
 from fusionfactory.gateway.operations.store_watch import StoreWatch
+from fusionfactory.gateway.routing.shared import GatewayCount
 from fusionfactory.gateway.shared import identity, is_shared
 from fusionfactory.store import Store
 
@@ -72,6 +74,7 @@ class Ingesting:
             Duty(name, pause_s, lambda: self._present, make)
             for name, pause_s, make in (
                 ("taking in the journal", _INGEST_S, _ingesting),
+                ("sharing keys and budgets", _FOLLOW_S, _sharing),
                 ("following the versions of the router", _FOLLOW_S, _following),
                 ("looking for the store", _WATCH_S, _looking),
                 ("deleting what is too old", _RETENTION_S, _retaining),
@@ -98,6 +101,7 @@ class Ingesting:
             while last():
                 pass
             if is_shared(self._present.config):
+                Sharing(self._present.config, self._present.store).leave()
                 release_all(self._present.store, identity(self._present.config.serve.state))
         except StoreAwayError as error:
             _log.error("what is in the journal stays there for the next start: %s", error)
@@ -116,6 +120,13 @@ class Ingesting:
 def _ingesting(present: Present) -> Step:
     settings = present.config.serve
     return Ingester(present.store, journal_folder(settings), settings.log).step
+
+
+def _sharing(present: Present) -> Step:
+    if is_shared(present.config):
+        return Sharing(present.config, present.store).step
+    GatewayCount(present.config.serve.state / "shared").value = 1
+    return int  # there is nothing to do
 
 
 def _following(present: Present) -> Step:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fusionfactory.errors import ConfigError, StoreAwayError
 from fusionfactory.gateway.access.keys import KeyFile
+from fusionfactory.gateway.access.shared_keys import shared_keys
 from fusionfactory.gateway.build import known_store
 from fusionfactory.gateway.fleet import Fleet
 from fusionfactory.gateway.learning.shared_book import shared_book
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from fusionfactory.config import Config
     from fusionfactory.gateway.operations.source import Source
+    from fusionfactory.serve_settings import ServeSection
 
 __all__ = ["Started", "serve"]
 
@@ -76,12 +77,13 @@ def serve(
     settings = config.serve
     log_to(emit, settings.log_level, prompts=settings.log_prompts)
     fleet = Fleet(config)
-    _check_keys(config)
     plans = Plans.load(config, fleet)
     plans.close()
     with known_store(config) as store:
         versions = Versions(settings.state, shared_book(config, store))
-        _follow(versions)
+        keys = KeyFile(settings.state, shared_keys(config, store))
+        _follow(versions, keys)
+        _check_keys(settings, keys)
         passed_over = router is not None and versions.current is not None
         if router is not None and not passed_over:
             passed_over = not _register(versions, router, fleet, network=network)
@@ -95,27 +97,28 @@ def serve(
         asyncio.run(Supervisor(source, config, bound, tell).run())
 
 
-def _check_keys(config: Config) -> None:
+def _check_keys(settings: ServeSection, keys: KeyFile) -> None:
     """Lets nobody listen to the world whom nobody could ask, or everybody."""
-    if not config.serve.needs_keys:
+    if not settings.needs_keys:
         return
     now = time.time()
     if not any(
         key.revoked is None and (key.expires is None or key.expires.timestamp() > now)
-        for key in KeyFile(config.serve.state).read()
+        for key in keys.read()
     ):
         msg = (
-            f"clients need a key at {config.serve.host!r}, and there is none: make one by "
+            f"clients need a key at {settings.host!r}, and there is none: make one by "
             '`fusionfactory keys add NAME`, or write keys = "off" under [serve] to let anyone in '
             "who reaches this address"
         )
         raise ConfigError(msg, field="serve.keys")
 
 
-def _follow(versions: Versions) -> None:
+def _follow(versions: Versions, keys: KeyFile) -> None:
     """Begins with what the store says, or with what it said last where it is away."""
     try:
         versions.follow()
+        keys.follow()
     except StoreAwayError as error:
         _log.error("starting with the routers and keys that were known last: %s", error)
 

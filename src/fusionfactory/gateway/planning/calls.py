@@ -80,25 +80,26 @@ class Calls:
 
     async def all_of(self, arms: Sequence[str]) -> list[str]:
         """Asks arms at once, those that the key allows; gives their names."""
-        asked = [arm for arm in arms if self._admit(arm)]
+        asked = [arm for arm in arms if await self._admit(arm)]
         await self._make([_Wanted((arm,)) for arm in asked])
         return asked
 
     async def first_of(self, arms: tuple[str, ...]) -> None:
         """Asks arms until one answers, as for a request that runs no plan."""
-        if arms and self._admit(arms[0]):
+        if arms and await self._admit(arms[0]):
             await self._make([_Wanted(arms, pause_s=None)])
 
     async def replies(self, arm: str, prompts: Sequence[Sequence[Message]]) -> list[str | None]:
         """What an arm replies to prompts, asked at once; None where it does not."""
-        asked = [prompt for prompt in prompts if self._admit(arm)]
+        asked = [prompt for prompt in prompts if await self._admit(arm)]
         parts = await self._make([_Wanted((arm,), prompt) for prompt in asked])
         said = [part.response if part.arm is not None else None for part in parts]
         return [*said, *[None] * (len(prompts) - len(asked))]
 
-    def _admit(self, arm: str) -> bool:
+    async def _admit(self, arm: str) -> bool:
         if self.limit is None and self._made:
             try:
+                await self._gateway.access.prepare(self._client)
                 self._gateway.access.admit(self._client, self._request.ask.input_tokens)
             except Refusal as refusal:
                 self.limit = refusal

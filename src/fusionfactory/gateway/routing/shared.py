@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import struct
 from typing import TYPE_CHECKING
 
 from fusionfactory.errors import ConfigError
@@ -11,7 +12,9 @@ from fusionfactory.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["shared_bytes"]
+__all__ = ["GatewayCount", "shared_bytes"]
+
+_COUNT = struct.Struct("<q")
 
 
 def shared_bytes(path: Path | None, size: int) -> mmap.mmap:
@@ -39,3 +42,30 @@ def shared_bytes(path: Path | None, size: int) -> mmap.mmap:
     except OSError as error:
         msg = f"cannot be shared by the workers: {error.strerror or error}"
         raise ConfigError(msg, file=file) from None
+
+
+class GatewayCount:
+    """How many gateways share a store, told by the process that asks it to those that route.
+
+    Args:
+        folder: Of what the processes of a gateway share; None where this is the only one.
+
+    Raises:
+        ConfigError: The file cannot be made.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._bytes = shared_bytes(folder and folder / "gateways", _COUNT.size)
+
+    @property
+    def value(self) -> int:
+        """At least 1."""
+        return max(1, int(_COUNT.unpack_from(self._bytes)[0]))
+
+    @value.setter
+    def value(self, count: int) -> None:
+        _COUNT.pack_into(self._bytes, 0, count)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._bytes.close()

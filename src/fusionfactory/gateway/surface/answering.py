@@ -61,6 +61,7 @@ async def _let_in(exchange: Exchange, read: Reader) -> tuple[Request, Client]:
     gateway.journal.check()
     body, size = await exchange.read_object()
     request = read(exchange, body, size, client)
+    await gateway.access.prepare(client)
     for name, value in gateway.access.admit(client, request.ask.input_tokens).items():
         exchange.notes.append((name.encode(), value.encode()))
     return request, client

@@ -1,0 +1,61 @@
+"""Whether a key's budgets leave room for one more request."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from fusionfactory.gateway.access.elsewhere import PERIODS
+from fusionfactory.gateway.access.meter import periods
+
+if TYPE_CHECKING:
+    from fusionfactory.gateway.access.client import Client
+    from fusionfactory.gateway.access.elsewhere import Elsewhere
+
+__all__ = ["Room", "rooms"]
+
+
+class Room(Enum):
+    """What a budget leaves."""
+
+    SOME = "some"
+    SPENT = "spent"
+    NOT_HERE = "not here"
+    """This gateway has used up what it was granted; there was more when it last heard."""
+    NOWHERE = "nowhere"
+    """Likewise, and there was none when it last heard."""
+
+
+def rooms(client: Client, now: float) -> dict[str, Room]:
+    """What each of a client's budgets leaves, by `day` and `month`; none where it has none.
+
+    Args:
+        client: Who asks.
+        now: Unix seconds.
+    """
+    meter, budgets = client.meter, (client.usd_per_day, client.usd_per_month)
+    if meter is None or budgets == (None, None):
+        return {}
+    spent, here = meter.spent_usd(now), meter.spent_here_usd(now)
+    return {
+        period: _room(period, at, budget, spent[place], here[place], meter.elsewhere)
+        for place, (period, at, budget) in enumerate(
+            zip(PERIODS, periods(now), budgets, strict=True)
+        )
+        if budget is not None
+    }
+
+
+def _room(
+    period: str, at: float, budget: float, spent: float, here: float, elsewhere: Elsewhere | None
+) -> Room:
+    if spent >= budget:
+        return Room.SPENT
+    if elsewhere is None:
+        return Room.SOME
+    grant = elsewhere.grant(period)
+    if grant.at != at:
+        return Room.NOT_HERE
+    if here < grant.usd:
+        return Room.SOME
+    return Room.NOT_HERE if grant.free_usd > 0 else Room.NOWHERE

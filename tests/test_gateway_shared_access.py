@@ -1,0 +1,377 @@
+"""Keys, rates and budgets that gateways share by PostgreSQL: three of them, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fusionfactory.config import Config
+from fusionfactory.errors import ConfigError, StoreError
+from fusionfactory.gateway.access import Access, Client, KeyFile, Meters
+from fusionfactory.gateway.access.shared_keys import SharedKeys
+from fusionfactory.gateway.access.usage import all_usage
+from fusionfactory.gateway.operations.presence import all_seen
+from fusionfactory.gateway.operations.sharing import Sharing
+from fusionfactory.gateway.refusal import Refusal
+from fusionfactory.gateway.shared import identity, is_shared
+from fusionfactory.serve_settings import ServeSection
+from fusionfactory.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from postgres_server import PostgresServer
+
+NOON = 1_780_315_200.0  # 2026-06-01 12:00:00 UTC
+
+
+class Host:
+    """A gateway of two workers and its duty, by a clock that all hosts share."""
+
+    def __init__(self, folder: Path, store: Store, clock: list[float]) -> None:
+        self.folder, self.store, self.clock = folder, store, clock
+        self.config = Config(
+            store="postgresql://somewhere/log",
+            serve=ServeSection(keys="required", state=folder, host="127.0.0.1", port=8000),
+        )
+        self.sharing = Sharing(self.config, store, clock=self.now)
+        self.sharing.exchange()
+        self.workers = [
+            Access(self.config.serve, folder, worker, 2, shared=True, clock=self.now)
+            for worker in range(2)
+        ]
+
+    def now(self) -> float:
+        return self.clock[0]
+
+    def client(self, token: str, worker: int = 0) -> Client:
+        return self.workers[worker].authorise({"authorization": f"Bearer {token}"})
+
+    def ask(self, token: str, worker: int = 0, tokens: int = 0) -> dict[str, str]:
+        """One request, let in with the duty going on beside it."""
+        client = self.client(token, worker)
+        with self.duty():
+            asyncio.run(self.workers[worker].prepare(client))
+        return self.workers[worker].admit(client, tokens)
+
+    def settle(self, token: str, usd: float | None, worker: int = 0) -> None:
+        self.workers[worker].settle(self.client(token, worker), 1, usd)
+
+    @contextmanager
+    def duty(self) -> Iterator[None]:
+        over = threading.Event()
+
+        def answer() -> None:
+            while not over.wait(0.002):
+                self.sharing.answer()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+class Hosts:
+    """Several hosts of one store."""
+
+    def __init__(self, folder: Path, store: Store, count: int) -> None:
+        self.clock = [NOON]
+        self.all = [Host(folder / f"host-{n}", store, self.clock) for n in range(count)]
+        self.keys = SharedKeys(store)
+
+    def exchange(self, times: int = 2) -> None:
+        for _ in range(times):
+            for host in self.all:
+                host.sharing.exchange()
+
+    def add(self, name: str = "alice", **limits: Any) -> str:  # noqa: ANN401
+        _, token = self.keys.add(name, **limits)
+        self.exchange()
+        self.clock[0] += 1.0  # workers look at their file of keys again
+        return token
+
+
+@pytest.fixture
+def store(postgres: PostgresServer) -> Iterator[Store]:
+    with Store(postgres.database()) as opened:
+        yield opened
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, store: Store) -> Hosts:
+    return Hosts(tmp_path, store, 3)
+
+
+def refusal(host: Host, token: str, worker: int = 0) -> Refusal:
+    with pytest.raises(Refusal, match="'alice'") as caught:
+        host.ask(token, worker)
+    return caught.value
+
+
+def spend(host: Host, token: str, usd: float, let_in: Callable[[], object]) -> tuple[int, Refusal]:
+    """Asks until nothing is let in; gives how often, and the refusal."""
+    for times in range(5000):
+        try:
+            let_in()
+        except Refusal as refused:
+            return times, refused
+        host.settle(token, usd)
+    pytest.fail("the budget has no end")
+
+
+# Keys
+
+
+def test_a_key_counts_at_every_gateway_until_it_is_revoked(hosts: Hosts) -> None:
+    token = hosts.add()
+    assert [host.client(token).key for host in hosts.all] == ["alice"] * 3
+    hosts.keys.revoke("alice")
+    hosts.exchange()
+    hosts.clock[0] += 1.0
+    for host in hosts.all:
+        with pytest.raises(Refusal, match="'alice' was revoked"):
+            host.client(token)
+
+
+def test_a_key_is_added_by_any_gateways_folder(hosts: Hosts, store: Store) -> None:
+    file = KeyFile(hosts.all[1].folder, SharedKeys(store))
+    key, token = file.add("bob", rpm=5)
+    assert file.read() == (key,)
+    hosts.exchange()
+    hosts.clock[0] += 1.0
+    assert hosts.all[0].client(token).rpm == 5
+    assert KeyFile(hosts.all[2].folder, SharedKeys(store)).revoke("bob").revoked is not None
+    with pytest.raises(ConfigError, match="there is or was a key 'bob'"):
+        file.add("bob")
+
+
+def test_keys_of_before_are_taken_in_with_what_they_used(tmp_path: Path, store: Store) -> None:
+    clock, tokens = [NOON], []
+    for number, names in enumerate((["alice", "bob"], ["carol"], ["dora"])):
+        folder = tmp_path / f"host-{number}"
+        tokens += [KeyFile(folder).add(name, usd_per_day=1.0)[1] for name in names]
+        Meters(folder)(0).charge(NOON, 0.25 * (number + 1))
+    hosts = Hosts(tmp_path, store, 3)
+    hosts.exchange()
+    clock[0] += 1.0
+    expected = [("alice", 0.25), ("bob", 0.0), ("carol", 0.5), ("dora", 0.75)]
+    for host in hosts.all:
+        meters = Meters(host.folder, shared=True)
+        keys = KeyFile(host.folder).read()
+        found = [(key.name, meters(key.number).spent_usd(NOON)[0]) for key in keys]
+        assert found == expected
+        assert [host.client(token).key for token in tokens] == ["alice", "bob", "carol", "dora"]
+
+
+def test_a_copy_of_a_key_is_the_same_key_revoked_if_either_is(tmp_path: Path, store: Store) -> None:
+    first = KeyFile(tmp_path / "host-0")
+    first.add("alice")
+    copy = KeyFile(tmp_path / "host-1")
+    copy.path.parent.mkdir()
+    copy.path.write_bytes(first.path.read_bytes())
+    copy.revoke("alice")
+    hosts = Hosts(tmp_path, store, 2)
+    hosts.exchange()
+    for host in hosts.all:
+        (key,) = KeyFile(host.folder).read()
+        assert key.revoked is not None
+
+
+def test_two_keys_of_one_name_are_not_mixed_up(tmp_path: Path, store: Store) -> None:
+    for number in range(2):
+        KeyFile(tmp_path / f"host-{number}").add("alice")
+    with pytest.raises(ConfigError, match="another key 'alice' is among those"):
+        Hosts(tmp_path, store, 2)
+
+
+def test_a_copy_is_not_changed_behind_the_stores_back(hosts: Hosts) -> None:
+    hosts.add()
+    file = KeyFile(hosts.all[0].folder)
+    with pytest.raises(ConfigError, match=r"keys\.json.*is a copy of the keys that several"):
+        file.add("bob")
+    with pytest.raises(ConfigError, match=r"keys\.json.*is a copy of the keys that several"):
+        file.revoke("alice")
+
+
+def test_keys_survive_a_store_that_was_made_anew(
+    hosts: Hosts, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    token = hosts.add()
+    with Store(postgres.database()) as empty:
+        again = Hosts(tmp_path, empty, 3)
+        again.exchange()
+        assert [host.client(token).key for host in again.all] == ["alice"] * 3
+
+
+# Rates
+
+
+def test_requests_per_minute_count_over_all_gateways(hosts: Hosts) -> None:
+    token = hosts.add(rpm=6)
+    for turn in range(6):
+        hosts.all[turn % 3].ask(token, turn % 2)
+        hosts.exchange()
+    for host in hosts.all:
+        assert refusal(host, token).code == "rate_limit_exceeded"
+    hosts.clock[0] += 121.0
+    assert hosts.all[0].ask(token)["x-ratelimit-remaining-requests"] == "5"
+
+
+def test_tokens_of_the_minute_before_count_by_their_share(hosts: Hosts) -> None:
+    token = hosts.add(tpm=1000)
+    hosts.clock[0] = NOON
+    hosts.all[0].ask(token, tokens=600)
+    hosts.clock[0] += 30.0
+    hosts.all[1].ask(token, tokens=200)
+    hosts.exchange()
+    hosts.clock[0] += 60.0  # half of the minute before lies in the last 60 seconds
+    left = hosts.all[2].ask(token, tokens=100)["x-ratelimit-remaining-tokens"]
+    assert left == "500"
+
+
+# Budgets
+
+
+def test_a_budget_is_that_of_all_gateways(hosts: Hosts, store: Store) -> None:
+    token, turns = hosts.add(usd_per_day=1.0), itertools.count()
+
+    def ask() -> None:
+        host = hosts.all[next(turns) % 3]
+        host.ask(token)
+        host.settle(token, 0.03)
+        hosts.exchange(1)
+
+    times, last = spend(hosts.all[0], token, 0.0, ask)
+    assert last.status == 429
+    assert "has spent its 1 USD per day" in last.message
+    assert times == 34
+    (usage,) = all_usage(store).values()
+    assert usage[6].sum() == pytest.approx(34 * 0.03)
+    hosts.exchange()
+    for host in hosts.all:
+        assert refusal(host, token).code == "insufficient_quota"
+
+
+def test_a_month_and_a_day_are_both_kept_and_begin_anew(hosts: Hosts) -> None:
+    token = hosts.add(usd_per_day=1.0, usd_per_month=1.5)
+    first, second, _ = hosts.all
+    first.ask(token)
+    first.settle(token, 1.0)
+    hosts.exchange()
+    assert "per day" in refusal(second, token).message
+    hosts.clock[0] += 86_400.0
+    second.ask(token)
+    second.settle(token, 0.5)
+    hosts.exchange()
+    assert "per month" in refusal(first, token).message
+    hosts.clock[0] += 30 * 86_400.0
+    first.ask(token)
+
+
+def test_an_unknown_cost_counts_as_the_mean_of_all_gateways(hosts: Hosts) -> None:
+    token = hosts.add(usd_per_day=1.0)
+    hosts.all[0].ask(token)
+    hosts.all[0].settle(token, 0.5)
+    hosts.exchange()
+    hosts.all[1].ask(token)
+    hosts.all[1].settle(token, None)
+    hosts.exchange()
+    assert refusal(hosts.all[2], token).status == 429
+
+
+def test_a_gateway_that_is_cut_off_spends_what_it_was_granted_and_no_more(hosts: Hosts) -> None:
+    token = hosts.add(usd_per_day=1.0)
+    cut, *others = hosts.all
+    for host in hosts.all:
+        host.ask(token)
+    alone, last = spend(cut, token, 0.001, lambda: cut.workers[0].admit(cut.client(token), 0))
+    assert alone > 10
+    assert (last.status, last.code) == (503, "budget_unknown")
+    assert last.headers["retry-after"] == "1"
+    more, last = spend(others[0], token, 0.001, lambda: others[0].ask(token))
+    assert last.status == 503
+    assert (alone + more) * 0.001 <= 1.0 + 0.002
+    hosts.exchange()
+    cut.ask(token)  # it is back, and so is what it had not spent
+
+
+def test_what_a_dead_gateway_was_granted_counts_as_spent_until_it_is_back(
+    hosts: Hosts, store: Store
+) -> None:
+    token = hosts.add(usd_per_day=1.0)
+    dead, alive, _ = hosts.all
+    dead.ask(token)
+    dead.settle(token, 0.01)
+    alive.ask(token)
+    alive.settle(token, 0.97)
+    alive.sharing.exchange()
+    assert refusal(alive, token).status == 503
+    with store.transaction(write=True) as connection:
+        connection.exec_driver_sql(
+            "UPDATE gateways SET seen = seen - 60 WHERE id = %s", (identity(dead.folder),)
+        )
+    assert refusal(alive, token, worker=1).status == 429
+    again = Host(dead.folder, store, hosts.clock)
+    again.sharing.exchange()
+    alive.ask(token, worker=1)
+
+
+def test_a_gateway_that_ends_leaves_its_part_to_the_others(hosts: Hosts, store: Store) -> None:
+    token = hosts.add(usd_per_day=1.0)
+    ended, other, _ = hosts.all
+    ended.ask(token)
+    ended.settle(token, 0.01)
+    ended.sharing.leave()
+    with pytest.raises(Refusal, match="used up its part"):
+        ended.workers[0].admit(ended.client(token), 0)
+    with store.transaction() as connection:
+        rows = connection.exec_driver_sql("SELECT usd, spent_usd FROM budget_grants").all()
+    assert rows == [(0.01, 0.01)]
+    other.ask(token)
+
+
+# Themselves
+
+
+def test_gateways_know_of_each_other(hosts: Hosts, store: Store) -> None:
+    seen = all_seen(store)
+    assert {gateway.id for gateway in seen} == {identity(host.folder) for host in hosts.all}
+    assert {gateway.address for gateway in seen} == {"127.0.0.1:8000"}
+    assert all(gateway.silent_s < 20 for gateway in seen)
+
+
+def test_a_copied_state_folder_is_noticed(hosts: Hosts, tmp_path: Path, store: Store) -> None:
+    first = hosts.all[0]
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "gateway-id").write_text(identity(first.folder))
+    Host(tmp_path / "copy", store, hosts.clock)
+    first.sharing._told_at -= 1.0  # a second later
+    with pytest.raises(StoreError, match=r"another gateway calls itself .* is a copy"):
+        first.sharing.exchange()
+
+
+def test_what_is_shared_follows_the_store() -> None:
+    def config(store: str, shared: str) -> Config:
+        return Config.model_validate({"store": store, "serve": {"shared": shared}})
+
+    assert is_shared(config("postgresql://db/log", "auto"))
+    assert not is_shared(config("postgresql://db/log", "machine"))
+    assert not is_shared(config("runs.db", "auto"))
+    with pytest.raises(ConfigError, match="this one is not PostgreSQL"):
+        is_shared(config("runs.db", "store"))
+
+
+def test_the_file_says_that_it_is_a_copy(hosts: Hosts) -> None:
+    hosts.add()
+    content = json.loads((hosts.all[0].folder / "keys.json").read_text())
+    assert content["stamp"] == 1
