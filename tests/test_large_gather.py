@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,27 @@ def test_an_id_of_two_texts_is_named_across_parts(tmp_path: Path) -> None:
         gathered(source, tmp_path / "gathered", parts=32)
 
 
+def test_two_that_gather_at_once_do_it_once(tmp_path: Path) -> None:
+    source = cut(outcomes(300), tmp_path / "many", 3)
+    told: list[str] = []
+
+    def one(_: int) -> Path:
+        return gather(source, tmp_path / "gathered", progress=lambda *step: told.append(step[2]))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert len(set(pool.map(one, range(2)))) == 1
+    assert told.count("gathered") == 1
+    assert len(LargeTable.open(tmp_path / "gathered")) == 300
+
+
+def test_a_folder_inside_its_source_is_refused(tmp_path: Path) -> None:
+    source = cut(outcomes(20), tmp_path / "many", 2)
+    with pytest.raises(
+        TableError, match=r"inside: stands inside .*many, which it is to be made of"
+    ):
+        gather(source, source / "inside")
+
+
 def test_a_folder_of_another_table_is_refused(tmp_path: Path) -> None:
     one, other = (cut(outcomes(20 + n), tmp_path / f"many{n}", 2) for n in (0, 1))
     gathered(one, tmp_path / "gathered")
@@ -272,3 +294,15 @@ def test_a_table_is_written_in_files_and_read_again(tmp_path: Path) -> None:
         write_partitioned(large.collect(), tmp_path / "whole")
     with pytest.raises(TableError, match="there are no outcomes to write"):
         write_partitioned([], tmp_path / "nothing")
+
+
+def test_a_table_is_written_to_a_url(tmp_path: Path) -> None:
+    import fsspec
+
+    large = gathered(cut(outcomes(100), tmp_path / "many", 1), tmp_path / "gathered")
+    write_partitioned(large.blocks(), "memory://written/here", file_rows=100)
+    again = LargeTable.scan("memory://written/here", scratch=tmp_path / "again")
+    assert again.fingerprint() == large.fingerprint()
+    with pytest.raises(TableError, match="holds Parquet files already"):
+        write_partitioned(large.blocks(), "memory://written/here")
+    fsspec.filesystem("memory").rm("/written", recursive=True)

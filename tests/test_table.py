@@ -168,7 +168,7 @@ def test_a_truncated_file_is_named(tmp_path: Path, cut: int) -> None:
 def test_an_absent_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"absent\.parquet: no such file"):
         OutcomeTable.read(tmp_path / "absent.parquet")
-    with pytest.raises(TableError, match="cannot be read as Parquet"):
+    with pytest.raises(TableError, match="is a folder, expected a file"):
         OutcomeTable.read(tmp_path)
 
 

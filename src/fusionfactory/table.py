@@ -146,6 +146,9 @@ class OutcomeTable:
             TableError: The file is unreadable or its content malformed.
         """
         path = Path(path)
+        if path.is_dir():
+            msg = "is a folder, expected a file: LargeTable.scan reads a folder of Parquet files"
+            raise TableError(msg, file=path)
         try:
             frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
             metadata = pl.read_parquet_metadata(path)

@@ -24,7 +24,7 @@ from fusionfactory.large.binding import bind, reject_shared_ids
 from fusionfactory.large.bins import Bins
 from fusionfactory.large.manifest import MANIFEST, Manifest, PartFacts
 from fusionfactory.large.parts import queries_file
-from fusionfactory.large.places import find_files, key_of, local_copy
+from fusionfactory.large.places import find_files, is_url, key_of, local_copy
 from fusionfactory.large.scatter import ARMS, BASES, NAMES, row_bytes, row_count, scatter
 from fusionfactory.long_form import ARM_COLUMNS, arms_of, first_known
 
@@ -82,6 +82,9 @@ def gather(
     files = find_files(source)
     key = key_of(files)
     target = cache_dir() / "gathered" / key if folder is None else Path(folder)
+    if not is_url(source) and target.resolve().is_relative_to(Path(source).resolve()):
+        msg = f"stands inside {source}, which it is to be made of: name another folder"
+        raise TableError(msg, file=target)
     target.mkdir(parents=True, exist_ok=True)
     with _alone(target):
         if (target / MANIFEST).is_file():

@@ -16,7 +16,15 @@ from fusionfactory.errors import MissingExtraError, TableError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["SourceFile", "find_files", "key_of", "local_copy"]
+__all__ = [
+    "SourceFile",
+    "find_files",
+    "holds_parquet",
+    "is_url",
+    "key_of",
+    "local_copy",
+    "open_remote",
+]
 
 _WILD = "*?["
 
@@ -38,7 +46,7 @@ class SourceFile:
     @property
     def is_remote(self) -> bool:
         """Whether it must be fetched."""
-        return "://" in self.name
+        return is_url(self.name)
 
 
 def find_files(source: str | Path) -> tuple[SourceFile, ...]:
@@ -50,7 +58,7 @@ def find_files(source: str | Path) -> tuple[SourceFile, ...]:
         TableError: There is none.
         MissingExtraError: A URL without fsspec.
     """
-    files = _remote(source) if isinstance(source, str) and "://" in source else _local(source)
+    files = _remote(str(source)) if is_url(source) else _local(source)
     empty = [file for file in files if not file.size]
     if empty:
         msg = "the file is empty"
@@ -59,6 +67,36 @@ def find_files(source: str | Path) -> tuple[SourceFile, ...]:
         msg = "no Parquet files: expected a file, a folder of *.parquet, a glob or a URL"
         raise TableError(msg, file=source)
     return tuple(sorted(files, key=lambda file: file.name))
+
+
+def is_url(place: str | Path) -> bool:
+    """Whether a place is one for fsspec."""
+    return isinstance(place, str) and "://" in place
+
+
+def holds_parquet(folder: str | Path) -> bool:
+    """Whether there are Parquet files in a folder, which need not exist."""
+    if is_url(folder):
+        system, path = _file_system(str(folder))
+        return bool(system.exists(path) and system.glob(f"{path.rstrip('/')}/*.parquet"))
+    return next(Path(folder).glob("*.parquet"), None) is not None
+
+
+@contextmanager
+def open_remote(url: str) -> Iterator[Any]:
+    """A file at a URL, open for writing; it is there once all of it is written.
+
+    Raises:
+        TableError: It cannot be written.
+    """
+    system, path = _file_system(url)
+    try:
+        system.makedirs(path.rpartition("/")[0], exist_ok=True)
+        with system.open(path, "wb") as file:
+            yield file
+    except OSError as error:
+        msg = f"cannot be written ({error})"
+        raise TableError(msg, file=url) from None
 
 
 def key_of(files: Sequence[SourceFile]) -> str:
@@ -119,7 +157,7 @@ def _file_system(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError:
-        what = f"Reading {url}"
+        what = f"Opening {url}"
         raise MissingExtraError(what, "ray") from None
     try:
         system, path = url_to_fs(url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import polars as pl
 
 from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import TableError
+from fusionfactory.large.places import holds_parquet, is_url, open_remote
 from fusionfactory.layout import BASIS_KEY, to_fusionbench
 from fusionfactory.table import OutcomeTable
 
@@ -33,7 +35,7 @@ def write_partitioned(
     Args:
         blocks: A table, or tables and frames of the FusionBench layout, as from
             `LargeTable.blocks` or a store.
-        folder: Must not hold Parquet files yet.
+        folder: On this machine, or a URL that fsspec knows; must not hold Parquet files yet.
         file_rows: Outcomes per file, but for the last.
 
     Returns:
@@ -42,37 +44,41 @@ def write_partitioned(
     Raises:
         TableError: The folder holds Parquet files, or there is nothing to write.
     """
-    target = Path(folder)
-    if target.is_dir() and next(target.glob("*.parquet"), None) is not None:
+    if holds_parquet(folder):
         msg = "holds Parquet files already: name another folder"
-        raise TableError(msg, file=target)
+        raise TableError(msg, file=folder)
     held: list[pl.DataFrame] = []
     number = written = 0
     bases: dict[str, str] = {}
     for block in [blocks] if isinstance(blocks, OutcomeTable) else blocks:
         if isinstance(block, OutcomeTable):
             bases = {BASIS_KEY: block.cost_basis}
-            block = to_fusionbench(block.to_long())
+            long = block.to_long()
+            # Blocks leave out ids that follow from their own rows; other blocks' rows may differ.
+            block = to_fusionbench(long).with_columns(long["query_id"])
         held.append(block)
         while sum(frame.height for frame in held) >= file_rows:
             whole = pl.concat(held, how="diagonal_relaxed")
-            _write(whole[:file_rows], target, number, bases)
+            _write(whole[:file_rows], folder, number, bases)
             held = [whole[file_rows:]] if whole.height > file_rows else []
             number, written = number + 1, written + file_rows
     if held:
         rest = pl.concat(held, how="diagonal_relaxed")
-        _write(rest, target, number, bases)
+        _write(rest, folder, number, bases)
         written += rest.height
     if not written:
         msg = "there are no outcomes to write"
-        raise TableError(msg, file=target)
+        raise TableError(msg, file=folder)
     return written
 
 
-def _write(frame: pl.DataFrame, folder: Path, number: int, metadata: dict[str, str]) -> None:
-    write_atomically(
-        folder / f"part-{number:05}.parquet",
-        lambda path: frame.write_parquet(
-            path, compression="zstd", row_group_size=_GROUP_ROWS, metadata=metadata
-        ),
+def _write(frame: pl.DataFrame, folder: str | Path, number: int, metadata: dict[str, str]) -> None:
+    write = partial(
+        frame.write_parquet, compression="zstd", row_group_size=_GROUP_ROWS, metadata=metadata
     )
+    name = f"part-{number:05}.parquet"
+    if is_url(folder):
+        with open_remote(f"{str(folder).rstrip('/')}/{name}") as file:
+            write(file)
+    else:
+        write_atomically(Path(folder) / name, write)
