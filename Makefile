@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed-$(subst $(comma),-,$(EXTRAS))
 
 
-.PHONY: install check test bench demo docs clients clean
+.PHONY: install check test test-scale bench demo docs clients clean
 
 install: $(STAMP)
 
@@ -22,6 +22,9 @@ check: $(STAMP)  ## lint, format, types
 
 test: $(STAMP)  ## the tests, without a key; real questions and a small real model come through pip
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+test-scale: $(STAMP)  ## the tests that take minutes: several gateways through a long row of failures
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m scale
 
 CLIENTS := tests/gateway_clients/requirements.txt
 
