@@ -179,7 +179,7 @@ class Database:
                 if time.monotonic() > until:
                     msg = (
                         "the connection was lost during a commit and could not be made again for "
-                        f"{within_s:.0f} s, so it is not known whether that is stored: "
+                        f"{within_s:.3g} s, so it is not known whether that is stored: "
                         f"{reason(error)}"
                     )
                     raise StoreError(msg) from None
@@ -190,7 +190,7 @@ class Database:
             return self.fail(str(error))
         if not is_lost(error):
             return self.fail(reason(error))
-        waited = f" (waited {waited_s:.0f} s)" if waited_s and self._is_open else ""
+        waited = f" (waited {waited_s:g} s)" if waited_s and self._is_open else ""
         away = self.fail(f"the server cannot be reached{waited}: {reason(error)}")
         return StoreAwayError(str(away))
 
