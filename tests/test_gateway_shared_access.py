@@ -6,16 +6,18 @@ import asyncio
 import itertools
 import json
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from command_line import run
 from fusionfactory.config import Config
 from fusionfactory.errors import ConfigError, StoreError
 from fusionfactory.gateway.access import Access, Client, KeyFile, Meters
 from fusionfactory.gateway.access.shared_keys import SharedKeys
-from fusionfactory.gateway.access.usage import all_usage
+from fusionfactory.gateway.access.usage import all_meters
 from fusionfactory.gateway.operations.presence import all_seen
 from fusionfactory.gateway.operations.sharing import Sharing
 from fusionfactory.gateway.refusal import Refusal
@@ -102,8 +104,13 @@ class Hosts:
 
 
 @pytest.fixture
-def store(postgres: PostgresServer) -> Iterator[Store]:
-    with Store(postgres.database()) as opened:
+def url(postgres: PostgresServer) -> str:
+    return postgres.database()
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    with Store(url) as opened:
         yield opened
 
 
@@ -255,8 +262,7 @@ def test_a_budget_is_that_of_all_gateways(hosts: Hosts, store: Store) -> None:
     assert last.status == 429
     assert "has spent its 1 USD per day" in last.message
     assert times == 34
-    (usage,) = all_usage(store).values()
-    assert usage[6].sum() == pytest.approx(34 * 0.03)
+    assert all_meters(store)(0).spent_usd(NOON)[0] == pytest.approx(34 * 0.03)
     hosts.exchange()
     for host in hosts.all:
         assert refusal(host, token).code == "insufficient_quota"
@@ -375,3 +381,33 @@ def test_the_file_says_that_it_is_a_copy(hosts: Hosts) -> None:
     hosts.add()
     content = json.loads((hosts.all[0].folder / "keys.json").read_text())
     assert content["stamp"] == 1
+
+
+def test_the_verbs_change_keys_for_every_gateway(
+    hosts: Hosts,
+    tmp_path: Path,
+    url: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert run("keys", "add", "alice", "--store", url, "--rpm", "9", "--json") == 0
+    token = json.loads(capsys.readouterr().out)["key"]
+    hosts.exchange()
+    hosts.clock[0] = time.time()
+    for host in hosts.all:
+        host.ask(token)
+        host.settle(token, 0.25)
+    hosts.exchange()
+    (elsewhere / "fusionfactory.toml").write_text(f'store = "{url}"\n')
+    assert run("keys", "list", "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["name"], row["spent_today_usd"]) == ("alice", 0.75)
+    assert run("keys", "revoke", "alice") == 0
+    hosts.exchange()
+    hosts.clock[0] += 1.0
+    with pytest.raises(Refusal, match="'alice' was revoked"):
+        hosts.all[2].client(token)
+    assert list(elsewhere.iterdir()) == [elsewhere / "fusionfactory.toml"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusionfactory.cli.keys_state import state_option
+from fusionfactory.cli.keys_state import keys_of, state_options
 from fusionfactory.cli.output import console, json_option, write_json
 from fusionfactory.errors import ConfigError
 
@@ -32,7 +32,7 @@ _COUNT = click.IntRange(1)
 @click.option("--tpm", type=_COUNT, help="Tokens per minute [no limit].")
 @click.option("--days", type=_AMOUNT, help="Days for which it is good [for ever].")
 @click.option("--admin", is_flag=True, help="May see all clients' decisions and promote routers.")
-@state_option
+@state_options
 @json_option
 @click.pass_obj
 def command(
@@ -46,26 +46,26 @@ def command(
     days: float | None,
     admin: bool,
     state: Path,
+    store: str | None,
     json_path: str | None,
 ) -> None:
     """Makes a key for a client and shows it: the gateway keeps its hash alone.
 
     A budget is checked before a request and charged after it: the requests that are under way when
-    it is spent are still answered.
+    it is spent are still answered. Gateways of one PostgreSQL store share the key and its limits.
     """
-    from fusionfactory.gateway.access import KeyFile
-
     _check_models(config, model, has_budget=usd_per_day is not None or usd_per_month is not None)
-    key, token = KeyFile(state).add(
-        name,
-        models=model or None,
-        usd_per_day=usd_per_day,
-        usd_per_month=usd_per_month,
-        rpm=rpm,
-        tpm=tpm,
-        expires=None if days is None else datetime.now(UTC) + timedelta(days=days),
-        admin=admin,
-    )
+    with keys_of(config, state, store) as (keys, _):
+        key, token = keys.add(
+            name,
+            models=model or None,
+            usd_per_day=usd_per_day,
+            usd_per_month=usd_per_month,
+            rpm=rpm,
+            tpm=tpm,
+            expires=None if days is None else datetime.now(UTC) + timedelta(days=days),
+            admin=admin,
+        )
     if json_path:
         facts = key.model_dump(mode="json", exclude={"sha256", "number"})
         write_json({**facts, "key": token}, json_path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusionfactory.cli.keys_state import state_option
+from fusionfactory.cli.keys_state import keys_of, state_options
 from fusionfactory.cli.output import console, json_option, write_json
 
 if TYPE_CHECKING:
@@ -18,20 +18,28 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from fusionfactory.gateway.access import Key, Meters
+    from fusionfactory.config import Config
+    from fusionfactory.gateway.access import Key
+    from fusionfactory.gateway.access.meter import Meter
 
 __all__ = ["command"]
 
 
 @click.command("list", epilog="Example: fusionfactory keys list")
-@state_option
+@state_options
 @json_option
-def command(state: Path, json_path: str | None) -> None:
-    """Shows every key with its limits and what it has spent; never the key itself."""
-    from fusionfactory.gateway.access import KeyFile, Meters
+@click.pass_obj
+def command(config: Config, state: Path, store: str | None, json_path: str | None) -> None:
+    """Shows every key with its limits and what it has spent; never the key itself.
 
-    meters = Meters(state)
-    rows = [_row(key, meters) for key in KeyFile(state).read()]
+    Of gateways that share their keys, it is what was spent at all of them.
+    """
+    from fusionfactory.gateway.access import Meters
+    from fusionfactory.gateway.access.usage import all_meters
+
+    with keys_of(config, state, store) as (keys, shared):
+        meters = Meters(state) if shared is None else all_meters(shared)
+        rows = [_row(key, meters(key.number)) for key in keys.listed()]
     if json_path:
         write_json(rows, json_path)
     where = console(json_path)
@@ -39,10 +47,10 @@ def command(state: Path, json_path: str | None) -> None:
         _print(where, rows)
 
 
-def _row(key: Key, meters: Meters) -> dict[str, Any]:
+def _row(key: Key, meter: Meter) -> dict[str, Any]:
     now = time.time()
     facts = key.model_dump(mode="json", exclude={"sha256", "number"})
-    day, month = meters(key.number).spent_usd(now)
+    day, month = meter.spent_usd(now)
     state = key.state(datetime.fromtimestamp(now, UTC))
     return {**facts, "state": state, "spent_today_usd": day, "spent_this_month_usd": month}
 

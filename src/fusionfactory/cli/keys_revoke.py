@@ -6,27 +6,31 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusionfactory.cli.keys_state import state_option
+from fusionfactory.cli.keys_state import keys_of, state_options
 from fusionfactory.cli.output import json_option, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from fusionfactory.config import Config
 
 __all__ = ["command"]
 
 
 @click.command("revoke", epilog="Example: fusionfactory keys revoke alice")
 @click.argument("name")
-@state_option
+@state_options
 @json_option
-def command(name: str, state: Path, json_path: str | None) -> None:
+@click.pass_obj
+def command(
+    config: Config, name: str, state: Path, store: str | None, json_path: str | None
+) -> None:
     """Takes a key back: running gateways refuse it within a second.
 
     Its name stays taken, so that the log stays true.
     """
-    from fusionfactory.gateway.access import KeyFile
-
-    key = KeyFile(state).revoke(name)
+    with keys_of(config, state, store) as (keys, _):
+        key = keys.revoke(name)
     if json_path:
         write_json(key.model_dump(mode="json", include={"name", "revoked"}), json_path)
     if json_path != "-":

@@ -82,6 +82,15 @@ class KeyFile:
         """
         return self._content().keys
 
+    def listed(self) -> tuple[Key, ...]:
+        """As `read`, but from the store where the keys are shared.
+
+        Raises:
+            ConfigError: As `read`.
+            StoreError: The store cannot be reached.
+        """
+        return self.read() if self._shared is None else self._shared.read()[1]
+
     def add(self, name: str, **limits: Unpack[Limits]) -> tuple[Key, str]:
         """Makes a key; the arguments are those of `Key`.
 
@@ -94,9 +103,9 @@ class KeyFile:
         """
         check_name(name)
         if self._shared is not None:
-            self.follow()
+            self._renew()
             made = self._shared.add(name, **limits)
-            self.follow()
+            self._renew()
             return made
         with self._changing():
             there = self._own()
@@ -119,9 +128,9 @@ class KeyFile:
             StoreError: As `add`.
         """
         if self._shared is not None:
-            self.follow()
+            self._renew()
             revoked = self._shared.revoke(name)
-            self.follow()
+            self._renew()
             return revoked
         with self._changing():
             there = {key.name: key for key in self._own()}
@@ -162,6 +171,11 @@ class KeyFile:
             stamp, keys = self._shared.read()
             self._write(_Content(stamp=stamp, keys=keys))
         return True
+
+    def _renew(self) -> None:
+        """Follows the store where there is a gateway, and not where somebody just changes keys."""
+        if self.path.parent.is_dir():
+            self.follow()
 
     def _own(self) -> tuple[Key, ...]:
         content = self._content()

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import sqlalchemy as sa
 
-from fusionfactory.gateway.access.meter import ROWS
+from fusionfactory.gateway.access.meter import ROWS, Meter
 from fusionfactory.gateway.access.patience import NOW, be_patient
 from fusionfactory.store.shared_access import key_usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from fusionfactory.store import Store
     from fusionfactory.types import FloatArray
 
-__all__ = ["SharedUsage", "all_usage"]
+__all__ = ["SharedUsage", "all_meters"]
 
 _LATE_S = 10.0
 """For so long at most after its time a change is not to be seen yet: its transaction goes on."""
@@ -105,11 +105,11 @@ class SharedUsage:
             )
 
 
-def all_usage(store: Store) -> dict[int, FloatArray]:
-    """What every key used at all gateways.
+def all_meters(store: Store) -> Callable[[int], Meter]:
+    """What every key used at all gateways together.
 
     Returns:
-        Number of the key to (13, gateways).
+        The counters of the key of a number.
 
     Raises:
         StoreError: The store cannot be reached.
@@ -119,4 +119,4 @@ def all_usage(store: Store) -> dict[int, FloatArray]:
     found: dict[int, list[FloatArray]] = {}
     for row in rows:
         found.setdefault(row.key, []).append(np.array(row[2 : 2 + ROWS]))
-    return {number: np.stack(columns, axis=1) for number, columns in found.items()}
+    return lambda number: Meter(np.stack(found.get(number, [np.zeros(ROWS)]), axis=1))
