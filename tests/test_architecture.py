@@ -77,6 +77,7 @@ OPTIONAL = {
     "accelerate",
     "opentelemetry",
     "ray",
+    "fsspec",
 }
 
 GATEWAY = {"starlette", "uvicorn", "uvloop", "httptools", "orjson", "prometheus_client"}

@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import Arm, FloatArray
 
-__all__ = ["BLOCK_BYTES", "LargeSplit", "LargeTable"]
-
-BLOCK_BYTES = 32 * 2**20
-"""What a block of the default size takes: numbers of all cells and texts of the queries."""
-_MOST_QUERIES = 65_536
+__all__ = ["LargeSplit", "LargeTable"]
 
 
 @dataclass(frozen=True)
@@ -165,13 +161,10 @@ class LargeTable:
         """Means, coverage and ranges of arms and tasks, from one pass over the cells."""
         return OutcomeSums(self.arms).extend(self.blocks(("quality", "cost_usd")))
 
-    @cached_property
+    @property
     def block_queries(self) -> int:
-        """Queries of a block of `BLOCK_BYTES`."""
-        parts = self.view.manifest.parts
-        text = sum(part.text_bytes for part in parts) / sum(part.queries for part in parts)
-        size = BLOCK_BYTES / (text + 8 * len(CELLS) * len(self.arms))
-        return int(np.clip(size, 256, _MOST_QUERIES))
+        """The most queries of a block of the default size, `view.BLOCK_BYTES`."""
+        return self.view.block_queries
 
     # Reading
 
@@ -188,13 +181,13 @@ class LargeTable:
             columns: What to read of `CELLS` and `QUERY_COLUMNS`; all by default. What is left out
                 is NaN or null, takes no memory and is not read. `query_id` and `task` always come.
             responses: Whether to read the responses' texts.
-            block_queries: The most queries of a block; `BLOCK_BYTES` full by default.
+            block_queries: The most queries of a block.
 
         Raises:
             TableError: A column is unknown, or a file is damaged.
         """
         for part in self.view.parts(columns, responses=responses):
-            yield from self.view.tables(part, block_queries or self.block_queries)
+            yield from self.view.tables(part, block_queries or self.view.block_queries)
 
     def collect(self) -> OutcomeTable:
         """The whole table in memory, with responses, in the order of its source's rows."""

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import Arm, BoolArray
 
-__all__ = ["View"]
+__all__ = ["BLOCK_BYTES", "View"]
+
+BLOCK_BYTES = 32 * 2**20
+"""What a block of the default size takes: numbers of all cells and texts of the queries."""
+_BLOCK_QUERIES = (256, 65_536)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,14 @@ class View:
     def computes_costs(self) -> bool:
         """Whether costs are not in the files, but nominal ones stand in."""
         return self.cost_basis == "nominal" and not self.knows("cost_usd")
+
+    @property
+    def block_queries(self) -> int:
+        """Queries of a block of `BLOCK_BYTES`, by the mean length of the folder's texts."""
+        parts = self.manifest.parts
+        text = sum(part.text_bytes for part in parts) / sum(part.queries for part in parts)
+        size = BLOCK_BYTES / (text + 8 * len(CELLS) * len(self.arms))
+        return int(np.clip(size, *_BLOCK_QUERIES))
 
     def digests(self) -> Iterator[tuple[pl.DataFrame, BoolArray]]:
         """Yields `group` and `key` of each part's queries, and which are in the view."""
