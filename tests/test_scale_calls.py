@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -15,6 +16,7 @@ from fusionfactory.errors import CallError, ConfigError, StoreError
 from fusionfactory.store import Store
 from metered_endpoint import metered_endpoint
 from metered_runs import COST_USD, calls_for, collect_by, rows, settings_for
+from thread_hands import ThreadHands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,6 +166,25 @@ def test_an_interrupt_keeps_what_is_paid(meter: Meter, store: Store, tmp_path: P
     assert 10 < summary.done == len(meter.calls) == store.count() < 100
     assert summary.left == 200 - summary.done
     assert not any(call.gone for call in meter.calls)
+
+
+def test_the_second_interrupt_waits_for_no_worker_that_never_starts(
+    meter: Meter, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = threading.Event()
+    monkeypatch.setattr("fusionfactory.scale.calls._PATIENCE_S", 0.1)
+    monkeypatch.setattr(ThreadHands, "work", lambda *_: free.wait(60.0))
+    config = settings_for(meter, tmp_path)
+    calls = calls_for(config, ["one question"])
+
+    def progress(state: Progress) -> None:
+        if not state.done:
+            for delay_s in (0.2, 0.4):
+                asyncio.get_running_loop().call_later(delay_s, os.kill, os.getpid(), signal.SIGINT)
+
+    summary = collect_by("threads", config, store, calls, progress=progress)
+    free.set()
+    assert (summary.done, summary.left, summary.stopped) == (0, 2, ("interrupted",))
 
 
 def test_the_second_interrupt_drops_what_is_under_way(

@@ -14,7 +14,9 @@ on a single machine does: the next run goes on with what the store lacks.
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager, suppress
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +47,8 @@ __all__ = ["SharedCalls", "ray_calls"]
 
 _SHARDS_PER_WORKER = 4
 _LONGEST_S = 0.25
+_PATIENCE_S = 10.0
+"""For work that is over to end, when no call is under way any more."""
 
 
 @contextmanager
@@ -70,6 +74,8 @@ def ray_calls(
     Raises:
         MissingExtraError, ConfigError: As `cluster` and `shards_place`.
     """
+    # A second interrupt leaves work behind, which would start a cluster of its own.
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     with cluster(config.scale):
         place = shards_place(config.scale, store)
         yield SharedCalls(config, models, place, RayHands(config.scale), structured=structured)
@@ -164,17 +170,24 @@ class SharedCalls:
             "structured": self._structured,
             "files": shards.files,
         }
-        work = asyncio.create_task(asyncio.to_thread(self._hands.work, shards, arguments))
-        with interrupts(_Interrupt(desk)):
+        # Of its own, for nobody waits at the end for one that is stuck.
+        thread = ThreadPoolExecutor(1, thread_name_prefix="work")
+        work = asyncio.get_running_loop().run_in_executor(
+            thread, self._hands.work, shards, arguments
+        )
+        thread.shutdown(wait=False)
+        interrupt = _Interrupt(desk)
+        with interrupts(interrupt):
             try:
-                await _write(desk, work, calls, written)
+                await _write(desk, work, calls, written, interrupt)
             except BaseException:
                 desk.stop.remote("the answers cannot be written")
                 desk.drop.remote()
-                with suppress(Exception):
-                    await work
+                await asyncio.wait({work}, timeout=_PATIENCE_S)
                 raise
-            await work
+            await asyncio.wait({work}, timeout=_PATIENCE_S)
+        if work.done():
+            work.result()
         closing, fault = await desk.closing.remote()
         if fault is not None:
             raise raised(fault)
@@ -192,30 +205,37 @@ def _settings(config: Config) -> str:
 
 
 class _Interrupt:
-    """First: no further call. Second: drop those in flight."""
+    """First: no further call. Second: drop those in flight, and wait for nobody."""
 
     def __init__(self, desk: Any) -> None:  # noqa: ANN401  a handle
         self._desk = desk
-        self._stopped = False
+        self._came = False
+        self.dropped = False
 
     def __call__(self) -> None:
-        if self._stopped:
+        if self._came:
+            self.dropped = True
             self._desk.drop.remote()
         else:
+            self._came = True
             self._desk.stop.remote(INTERRUPTED)
-        self._stopped = True
 
 
 async def _write(
     desk: Any,  # noqa: ANN401  a handle
-    work: asyncio.Task[None],
+    work: asyncio.Future[None],
     calls: Sequence[C],
     written: Written[C],
+    interrupt: _Interrupt,
 ) -> None:
-    """Writes the answers as they come, until the work is done and all are written."""
+    """Writes the answers as they come, until the work is done and all are written.
+
+    After a second interrupt it is enough that no call is under way: workers that the cluster never
+    starts are not waited for.
+    """
     last = False
     while not last:
-        ended = work.done()
+        ended = work.done() or (interrupt.dropped and await desk.rests.remote())
         paid = await desk.answers.remote(0 if ended else _LONGEST_S)
         last = ended and not paid
         if paid:

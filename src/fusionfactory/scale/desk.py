@@ -172,6 +172,13 @@ class Desk:
         for seat in self._seats.values():
             seat.drop()
 
+    async def rests(self) -> bool:
+        """Whether every endpoint has ended and no attempt is under way."""
+        return all(
+            (name, None) in self._ends and not limiter.in_flight
+            for name, limiter in self._limiters.items()
+        )
+
     async def fail(self, fault: str) -> None:
         """A worker cannot go on, for a reason that ends the run, as `telling` tells it."""
         if self._fault is None:
