@@ -15,53 +15,22 @@ from fusionfactory.errors import ConfigError, TaskError
 from fusionfactory.scale.scoring import mark_on_ray
 from fusionfactory.scale.shards import laid_out, shards_place
 from fusionfactory.scoring import Scored, score_outcomes
-from fusionfactory.store import Store
-from fusionfactory.types import Arm, Outcome, Query, Score
+from fusionfactory.types import Outcome, Query
 from ray_cluster import NODE, processes
+from stored_answers import TESTS, filled
 
 if TYPE_CHECKING:
     from fusionfactory.scoring import Marking
+    from fusionfactory.store import Store
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 SETTINGS = ScaleSection(workers=2, shard_rows=4)
-ADDING = "def add(a, b):\n    return a {} b\n"
-TESTS = "assert add(2, 3) == 5\n"
 SLOW = "import time\ntime.sleep(0.3)\n" + TESTS
 
 
 def on_ray(folder: Path) -> Marking:
     return lambda answers: mark_on_ray(answers, SETTINGS, str(folder))
-
-
-def filled(path: Path, tests: str = TESTS, answers: int = 12) -> Store:
-    """Three arms' answers of all kinds, and failed, imported and judged ones."""
-    store = Store(path)
-    store.add_arms([Arm("m"), Arm("n"), Arm("o")])
-    ids = range(answers)
-    store.add_queries(
-        [
-            *(Query(f"t{i}", f"Say {i}.", task="facts", target=str(i), metric="contains")
-              for i in ids),
-            *(Query(f"n{i}", f"{i} + 1?", task="sums", target=str(i + 1), metric="number")
-              for i in ids),
-            *(Query(f"c{i}", "Write add.", task="code", target=tests, metric="code") for i in ids),
-            Query("j", "Write a poem.", task="poems", metric="judge"),
-            Query("x", "Hello!"),
-        ]
-    )  # fmt: skip
-    store.append(
-        [
-            *(Outcome(f"t{i}", a, response=f"It is {i % 5}. ½") for i in ids for a in "mn"),
-            *(Outcome(f"n{i}", a, response=f"#### {i % 3 + 1}") for i in ids for a in "mn"),
-            *(Outcome(f"c{i}", "m", response=ADDING.format("+-"[i % 2])) for i in ids),
-            Outcome("t0", "o", error="500: boom"),
-            Outcome("t1", "o", response="1", scores=(Score("performance", 0.5),)),
-            Outcome("j", "m", response="Roses are red"),
-            Outcome("x", "m", response="Hi"),
-        ]
-    )
-    return store
 
 
 def rows(store: Store) -> list[Outcome]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ __all__ = ["cluster", "worker_count"]
 
 _WHAT = "The engine `ray`"
 _CPUS_PER_WORKER = 2
+_CONNECT_S = 5.0
+_CLIENT = "ray://"
 
 
 @contextmanager
@@ -36,20 +40,31 @@ def cluster(settings: ScaleSection) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    # Its native part warns this terminal of every actor that Ray Data starts, to no use.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
+        _reach(settings.address)
         ray.init(
             address=settings.address or "local",
             include_dashboard=False if settings.address is None else None,
             log_to_driver=False,
-            logging_level=logging.WARNING,
+            logging_level=logging.ERROR,
         )
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:
         msg = f"no Ray cluster answers at {settings.address!r}: {error}; `ray status` tells more"
         raise ConfigError(msg, field="scale.address") from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """Raises OSError where nothing listens, which Ray itself finds out in minutes only."""
+    host, _, port = (address or "").removeprefix(_CLIENT).rpartition(":")
+    if host and port.isdecimal():
+        with socket.create_connection((host, int(port)), _CONNECT_S):
+            pass
 
 
 def worker_count(settings: ScaleSection) -> int:
