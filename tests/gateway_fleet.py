@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -93,6 +92,12 @@ class Fleet:
         with versions_of(config, self.place(number) / "gateway", None) as found:
             yield found
 
+    def add_key(self, name: str, *options: str) -> dict[str, str]:
+        """Headers with a new key, made at the first host."""
+        told = command(self.place(0), "keys", "add", name, *options)
+        key = next(word for word in told.split() if word.startswith("ff-"))
+        return {"authorization": f"Bearer {key}"}
+
     def add_version(self) -> tuple[str, str]:
         """Adds a router at the first host: its id, and the arm that it prefers, another one."""
         present = arm_of(self.hosts[0], self.key)
@@ -160,23 +165,13 @@ def fleet(
             store = database.replace(f":{port}/", f":{way.port}/")
             file = made.place(number) / "fusionfactory.toml"
             file.write_text(text.replace('"log.db"', f'"{store}"'))
-        told = command(made.place(0), "keys", "add", "team", "--admin")
-        key = next(word for word in told.split() if word.startswith("ff-"))
-        made.key = {"authorization": f"Bearer {key}"}
-        _copy_keys(made, count)
+        made.key = made.add_key("team", "--admin")
         try:
             _start_all(made, count)
             yield made
         finally:
             for host in made.hosts:
                 host.process.terminate()
-
-
-def _copy_keys(made: Fleet, count: int) -> None:
-    keys = made.place(0) / "gateway" / "keys.json"
-    for number in range(1, count):
-        (made.place(number) / "gateway").mkdir()
-        shutil.copy(keys, made.place(number) / "gateway" / "keys.json")
 
 
 def _start_all(made: Fleet, count: int) -> None:

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from fusionfactory.gateway.dashboard.answering import endpoint
 from fusionfactory.gateway.dashboard.decisions import own_decision
+from fusionfactory.gateway.dashboard.gateways_api import GatewaysApi
 from fusionfactory.gateway.dashboard.guard import check_admin, check_change
 from fusionfactory.gateway.dashboard.recent import Recent
 from fusionfactory.gateway.dashboard.static import asset, page
@@ -41,7 +42,7 @@ def routes(*, dashboard: bool = True) -> list[BaseRoute]:
     found: list[BaseRoute] = [Route("/v1/decisions/{id}", endpoint(decision), methods=["GET"])]
     if not dashboard:
         return found
-    traffic, versions = TrafficApi(recent), VersionsApi(recent)
+    traffic, versions, gateways = TrafficApi(recent), VersionsApi(recent), GatewaysApi(recent)
     reads = {
         "session": traffic.session,
         "live": traffic.live,
@@ -51,6 +52,7 @@ def routes(*, dashboard: bool = True) -> list[BaseRoute]:
         "decisions/{id}": traffic.decision,
         "upstreams": traffic.upstreams,
         "versions": versions.versions,
+        "gateways": gateways.gateways,
     }
     changes = {
         "versions/{id}/promote": versions.promote,
