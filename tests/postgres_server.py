@@ -10,8 +10,9 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -67,13 +68,34 @@ class PostgresServer:
         self.execute(f"CREATE DATABASE {name}")
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
 
-    def execute(self, statement: str) -> None:
-        """Runs a statement as the administrator."""
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Runs a statement as the administrator; its rows."""
         import psycopg
 
         where = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
         with psycopg.connect(where, autocommit=True) as raw:
-            raw.execute(statement)
+            done = raw.execute(statement)
+            return done.fetchall() if done.description else []
+
+    @contextlib.contextmanager
+    def tls(self, certificate: Path, key: Path) -> Iterator[None]:
+        """Offers TLS to new connections for as long as the block lasts."""
+        for path, name in ((certificate, "server.crt"), (key, "server.key")):
+            target = self._data / name
+            shutil.copy(path, target)
+            target.chmod(0o600)
+            shutil.chown(target, self._data.owner())
+        self._set("ssl", "on")
+        try:
+            yield
+        finally:
+            self._set("ssl", "off")
+
+    def _set(self, name: str, value: str) -> None:
+        self.execute(f"ALTER SYSTEM SET {name} = {value}")
+        self.execute("SELECT pg_reload_conf()")
+        while self.execute(f"SHOW {name}") != [(value,)]:  # it reads its settings when it likes
+            time.sleep(0.01)
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [*self._as_postgres, str(self._programs / program), *arguments]

@@ -15,12 +15,14 @@ _COLLISIONS = frozenset({"40001", "40P01"})
 
 def is_lost(error: Exception) -> bool:
     """Whether the connection to PostgreSQL is lost, or none could be made."""
-    if not isinstance(error, sa.exc.OperationalError):
+    if not isinstance(error, sa.exc.DBAPIError):
         return False
     state = _state(error)
-    if state is None:  # said by the driver and not by the server
-        return not type(error.orig).__module__.startswith("sqlite3")
-    return state in _GONE or state.startswith("08")
+    if state is not None:
+        return state in _GONE or state.startswith("08")
+    # Said by the driver, and not by a server.
+    is_sqlite = type(error.orig).__module__.startswith("sqlite3")
+    return isinstance(error, sa.exc.OperationalError) and not is_sqlite
 
 
 def collided(error: Exception) -> bool:
