@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["Reply", "Serving", "Traffic", "router_that_prefers", "serving", "settings"]
+__all__ = ["ARMS", "Reply", "Serving", "Traffic", "router_that_prefers", "serving", "settings"]
 
 _START_S = 150.0
 ARMS = ("arm-0", "arm-1", "arm-2")

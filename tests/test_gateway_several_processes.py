@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway_fleet import arm_of, asked, command, fleet
+from gateway_process import ARMS
 from round_robin import RoundRobin
-from stub_upstream import stub_upstream
+from stub_upstream import Knobs, stub_upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,16 +20,30 @@ if TYPE_CHECKING:
     from gateway_fleet import Fleet
     from gateway_process import Serving
     from postgres_server import PostgresServer
+    from stub_upstream import StubUpstream
 
 CHANGE = {"x-fusionfactory-dashboard": "1"}
 WITHIN_S = 30.0
 """Far more than a change needs to get to every host, for machines that do much else."""
 
 
+BUDGET_USD = 0.002
+PRICES = Knobs(input_price=1.0, output_price=2.0)
+"""As in `settings`, so that the stub counts what keys are charged."""
+
+
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> Iterator[Fleet]:
-    folder = tmp_path_factory.mktemp("hosts")
-    with stub_upstream() as stub, fleet(folder, postgres.database(), stub.url) as made:
+def stub() -> Iterator[StubUpstream]:
+    with stub_upstream() as made:
+        made.models = dict.fromkeys(ARMS, PRICES)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer, stub: StubUpstream
+) -> Iterator[Fleet]:
+    with fleet(tmp_path_factory.mktemp("hosts"), postgres.database(), stub.url) as made:
         yield made
 
 
@@ -67,6 +82,55 @@ def test_an_answer_of_one_host_is_known_at_the_others(hosts: Fleet) -> None:
         return host.ask("GET", f"/v1/decisions/{id_}", **hosts.key).json["quality"]
 
     hosts.hosts[2].wait(lambda it: quality(it) == 0.5, WITHIN_S)
+
+
+def test_every_host_lists_all_and_names_itself(hosts: Fleet) -> None:
+    def told(host: Serving) -> Any:  # noqa: ANN401  whatever the API says
+        return host.ask("GET", "/dashboard/api/gateways", **hosts.key).json
+
+    hosts.hosts[0].wait(lambda it: len(told(it)["gateways"]) == 3, WITHIN_S)
+    said = [told(host) for host in hosts.hosts]
+    names = {one["here"] for one in said}
+    assert len(names) == 3
+    assert all({seen["id"] for seen in one["gateways"]} == names for one in said)
+    for host, one in zip(hosts.hosts, said, strict=True):
+        figures = host.ask("GET", "/metrics", **hosts.key).body.decode()
+        assert f'fusionfactory_gateway_info{{gateway="{one["here"]}"}} 1.0' in figures
+        assert "fusionfactory_store_seen_timestamp_seconds 1." in figures
+
+
+def test_a_key_holds_at_every_host_until_it_is_revoked_at_one(hosts: Fleet) -> None:
+    key = hosts.add_key("guest")
+
+    def status(host: Serving) -> int:
+        return host.ask("GET", "/v1/models", **key).status
+
+    for host in hosts.hosts:
+        host.wait(lambda it: status(it) == 200, WITHIN_S)
+    command(hosts.place(2), "keys", "revoke", "guest")
+    for host in hosts.hosts:
+        host.wait(lambda it: status(it) == 401, WITHIN_S)
+
+
+def test_a_budget_holds_though_hosts_are_killed_and_cut_off(
+    hosts: Fleet, stub: StubUpstream
+) -> None:
+    key = hosts.add_key("thrifty", "--usd-per-day", str(BUDGET_USD))
+    for host in hosts.hosts:
+        host.wait(lambda it: it.ask("GET", "/v1/models", **key).status == 200, WITHIN_S)
+    known = len(stub.ledger)
+    with RoundRobin(hosts.hosts, key) as clients:
+        clients.wait_for(30)
+        hosts.kill(1)
+        hosts.ways[2].cut()
+        clients.wait_for(30)
+        hosts.start(1)
+        hosts.ways[2].mend()
+        clients.wait(lambda: len(clients.bad) > 30 and clients.answered[-30:] == clients.bad[-30:])
+    costs = [served.cost_usd for served in stub.ledger[known:]]
+    under_way = 2 * clients.threads * max(costs)
+    assert BUDGET_USD / 2 < sum(costs) <= BUDGET_USD + under_way
+    assert {one.reply.status for one in clients.bad if one.reply is not None} <= {429, 503}
 
 
 def test_one_host_is_killed(hosts: Fleet) -> None:
