@@ -202,6 +202,28 @@ def test_a_bad_value_is_named_by_file_row_and_field(tmp_path: Path) -> None:
         gathered(source, tmp_path / "gathered")
 
 
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"x": [1]}, r"field 'task_name': missing; the columns task_name, query, llm .* found x"),
+        ({"performance": [1.0]}, r"field 'task_name': missing"),
+        ({"task_name": [1], "query": [2], "llm": [" "]}, r"row 1, field 'llm': ' ' is empty"),
+        (
+            {"task_name": ["a"], "query": ["b"], "llm": ["|x"]},
+            r"row 1, field 'llm': '\|x' names",
+        ),
+        ({"task_name": ["a"], "query": [["b"]], "llm": ["c"]}, r"field 'query': has type List"),
+    ],
+)
+def test_a_file_of_another_kind_is_named(
+    tmp_path: Path, columns: dict[str, list[Any]], reason: str
+) -> None:
+    source = cut(outcomes(20), tmp_path / "many", 2)
+    pl.DataFrame(columns).write_parquet(source / "odd.parquet")
+    with pytest.raises(TableError, match=r"odd\.parquet, " + reason):
+        LargeTable.scan(source, scratch=tmp_path / "gathered")
+
+
 def test_a_cut_off_file_is_named(tmp_path: Path) -> None:
     source = cut(outcomes(60), tmp_path / "many", 3)
     whole = (source / "002.parquet").read_bytes()

@@ -9,11 +9,10 @@ import polars as pl
 
 from fusionfactory import layout
 from fusionfactory.atomic import write_atomically
-from fusionfactory.errors import TableError
 from fusionfactory.large.digests import digests
 from fusionfactory.large.manifest import PartFacts
 from fusionfactory.large.parts import cells_file, queries_file
-from fusionfactory.large.scatter import ROW_BITS
+from fusionfactory.large.scatter import origin_of
 from fusionfactory.long_form import CELLS, QUERY_COLUMNS, first_known, positions
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from fusionfactory.large.places import SourceFile
     from fusionfactory.types import Arm
 
-__all__ = ["bind", "place_name", "reject_shared_ids"]
+__all__ = ["bind", "reject_shared_ids"]
 
 
 def bind(
@@ -47,9 +46,7 @@ def bind(
     Raises:
         TableError: A row is malformed, or two fill one cell.
     """
-    origin = layout.Origin(
-        files=_files(frame["place"], files), rows=(frame["place"] % 2**ROW_BITS).cast(pl.Int64) + 1
-    )
+    origin = origin_of(frame["place"], files)
     long = layout.to_long(frame, source=origin, ambiguous=_names(frame, ambiguous))
     long = long.with_columns(frame["group"], frame["place"])
     queries = first_known(long, (*QUERY_COLUMNS, "group", "place")).sort("group", "query_id")
@@ -91,16 +88,6 @@ def _names(frame: pl.DataFrame, ambiguous: pl.Series) -> list[str]:
     return found["name"].to_list()
 
 
-def _files(places: pl.Series, files: Sequence[SourceFile]) -> pl.Series:
-    numbers = (places // 2**ROW_BITS).cast(pl.Int64)
-    return pl.Series([file.name for file in files]).gather(numbers)
-
-
-def place_name(place: int, files: Sequence[SourceFile]) -> tuple[str, int]:
-    """The file and the row in it, from 1, of a row's place."""
-    return files[place >> ROW_BITS].name, place % 2**ROW_BITS + 1
-
-
 def reject_shared_ids(
     folder: Path, parts: Sequence[PartFacts], files: Sequence[SourceFile]
 ) -> None:
@@ -117,7 +104,6 @@ def reject_shared_ids(
     shared = suspects.filter(pl.col("query_id").is_duplicated()).sort("place")
     if shared.height:
         name = shared["query_id"][0]
-        place = shared.filter(pl.col("query_id") == name)["place"][1]
-        file, row = place_name(place, files)
+        places = shared.filter(pl.col("query_id") == name)["place"]
         msg = f"{name!r} stands for two texts"
-        raise TableError(msg, file=file, row=row, field="query_id")
+        raise origin_of(places, files).fail(msg, position=1, column="query_id")

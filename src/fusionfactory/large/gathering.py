@@ -25,11 +25,11 @@ from fusionfactory.large.bins import Bins
 from fusionfactory.large.manifest import MANIFEST, Manifest, PartFacts
 from fusionfactory.large.parts import queries_file
 from fusionfactory.large.places import find_files, is_url, key_of, local_copy
-from fusionfactory.large.scatter import ARMS, BASES, NAMES, row_bytes, row_count, scatter
+from fusionfactory.large.scatter import ARMS, BASES, NAMES, origin_of, row_bytes, row_count, scatter
 from fusionfactory.long_form import ARM_COLUMNS, arms_of, first_known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from fusionfactory.large.places import SourceFile
     from fusionfactory.types import Arm
@@ -129,7 +129,7 @@ class _Gathering:
             self._files, self._work, bins, parts, _PIECE_PARTS * self._part_bytes,
             lambda done: self._tell(done, "reading"),
         )  # fmt: skip
-        arms = _arms(bins, self._source)
+        arms = _arms(bins, self._source, self._files)
         ambiguous = _ambiguous(bins)
         facts: list[PartFacts] = []
         for number in range(parts):
@@ -195,14 +195,15 @@ class _Gathering:
         return facts
 
 
-def _arms(bins: Bins, source: str) -> tuple[Arm, ...]:
+def _arms(bins: Bins, source: str, files: Sequence[SourceFile]) -> tuple[Arm, ...]:
     frames = list(bins.frames(ARMS))
     if not frames:
         msg = "the table has no rows"
         raise TableError(msg, file=source)
     facts = pl.concat(frames)
     llms = first_known(facts, facts.columns).with_columns(task_name=pl.lit(""), query=pl.lit(""))
-    return arms_of(first_known(layout.to_long(llms), ARM_COLUMNS))
+    long = layout.to_long(llms, source=origin_of(llms["place"], files))
+    return arms_of(first_known(long, ARM_COLUMNS))
 
 
 def _ambiguous(bins: Bins) -> pl.Series:

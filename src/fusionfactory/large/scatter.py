@@ -12,6 +12,7 @@ from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import TableError
 from fusionfactory.large.digests import group_digests
 from fusionfactory.large.places import local_copy
+from fusionfactory.long_form import first_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,16 +21,16 @@ if TYPE_CHECKING:
     from fusionfactory.large.bins import Bins
     from fusionfactory.large.places import SourceFile
 
-__all__ = ["ARMS", "BASES", "NAMES", "ROW_BITS", "read_slice", "row_bytes", "row_count", "scatter"]
+__all__ = ["ARMS", "BASES", "NAMES", "origin_of", "read_slice", "row_bytes", "row_count", "scatter"]
 
 ARMS, NAMES, BASES = "arms", "names", "bases"
 """Bins beside the parts': the arms and their facts, the names `task:task_id` with the parts in
 which they occur, the cost bases that files declare."""
-ROW_BITS = 40
+_ROW_BITS = 40
 """Of a row's place, the lower bits are its row in its file, from 0; the rest number the file."""
 _SAMPLES = 4
 _SAMPLE_ROWS = 500
-_ARM_FACTS = ("llm_description", "input_price", "output_price")
+_ARM_FACTS = ("llm", "llm_description", "input_price", "output_price", "place")
 _PROGRESS = "progress.json"
 
 
@@ -93,21 +94,27 @@ def _scatter_piece(
     frame = read_slice(path, name, row, rows)
     places = pl.int_range(row + 1, row + 1 + frame.height, eager=True)
     frame = layout.check_columns(frame, layout.Origin(name, rows=places))
-    place = (places - 1).cast(pl.UInt64) + (number << ROW_BITS)
+    place = (places - 1).cast(pl.UInt64) + (number << _ROW_BITS)
     frame = frame.with_columns(group=group_digests(frame["query"]), place=place)
     # The highest bits: parts in turn then hold rising digests.
     part = pl.col("group") // (2**64 // parts) if parts > 1 else pl.lit(0, pl.UInt64)
     frame = frame.with_columns(part=part.cast(pl.UInt32))
-    facts = frame.group_by("llm", maintain_order=True).agg(
-        pl.col(fact).drop_nulls().first() for fact in _ARM_FACTS
-    )
-    bins.append(ARMS, facts)
+    bins.append(ARMS, first_known(frame, _ARM_FACTS))
     named = frame.filter(pl.col("task_id").is_not_null()).select("task_name", "task_id", "part")
     if named.height:
         full = pl.concat_str("task_name", pl.lit(":"), "task_id").hash(0)
         bins.append(NAMES, named.select(full.alias("name"), "part").unique())
     for (key,), rest in frame.partition_by("part", as_dict=True, include_key=False).items():
         bins.append(str(key), rest)
+
+
+def origin_of(places: pl.Series, files: Sequence[SourceFile]) -> layout.Origin:
+    """The file and row of every place, for messages."""
+    numbers = (places // 2**_ROW_BITS).cast(pl.Int64)
+    return layout.Origin(
+        files=pl.Series([file.name for file in files]).gather(numbers),
+        rows=(places % 2**_ROW_BITS).cast(pl.Int64) + 1,
+    )
 
 
 def _declare_basis(path: Path, bins: Bins) -> None:
@@ -139,7 +146,8 @@ def read_slice(path: Path, name: str, row: int, rows: int) -> pl.DataFrame:
             path, glob=False, hive_partitioning="=" in str(path), try_parse_hive_dates=False
         )
         known = [c for c in scan.collect_schema() if c in {*layout.TEXTS, *layout.NUMBERS}]
-        return scan.select(known).slice(row, rows).collect()
+        # Of a file of another kind all columns are named in the message.
+        return (scan.select(known) if known else scan).slice(row, rows).collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise _unreadable(error, name) from None
 
@@ -148,8 +156,8 @@ def row_bytes(path: Path, name: str, rows: int) -> int:
     """Mean bytes of a row in memory, from some places of the file."""
     starts = sorted({rows * i // _SAMPLES for i in range(_SAMPLES)})
     slices = [read_slice(path, name, start, _SAMPLE_ROWS) for start in starts]
-    texts = pl.selectors.string().str.len_bytes().sum().fill_null(0)
-    size = sum(sum(part.select(texts).row(0)) for part in slices)
+    texts = pl.concat(slices).select(pl.selectors.string().str.len_bytes())
+    size = sum(int(column.sum()) for column in texts)
     columns = len((*layout.TEXTS, *layout.NUMBERS))
     return 16 * columns + size // max(1, sum(part.height for part in slices))
 
