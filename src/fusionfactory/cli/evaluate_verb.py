@@ -11,6 +11,8 @@ import click
 
 from fusionfactory.cli.engine import engine_option
 from fusionfactory.cli.findings import print_findings
+from fusionfactory.cli.gains import print_notes
+from fusionfactory.cli.large_source import is_large, refuse, scan
 from fusionfactory.cli.output import (
     about,
     console,
@@ -25,6 +27,7 @@ from fusionfactory.cli.specs import spec_names
 from fusionfactory.leaderboard import BASELINE_ROWS
 from fusionfactory.report import check_path, write_report
 from fusionfactory.report.document import read
+from fusionfactory.report.findings import streamed_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -71,6 +74,8 @@ def _scenarios(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -
 @click.option("--labels", multiple=True, type=click.IntRange(0), metavar="K",
               help="Labels that a left-out arm is given back with; repeat it "
               "[0, 25, 100].")  # fmt: skip
+@click.option("--sample", type=click.IntRange(1), metavar="N",
+              help="Of a table on disk, queries in memory to learn from [20,000].")  # fmt: skip
 @click.option("--format", "format_name", help="Format of TABLE [found from the file].")
 @click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a report.")
 @engine_option
@@ -88,12 +93,16 @@ def command(
     robustness: bool,
     leave_out: tuple[str, ...],
     labels: tuple[int, ...],
+    sample: int | None,
     format_name: str | None,
     html_path: Path | None,
     engine: str,
     json_path: str | None,
 ) -> None:
     """Fits routers on one part of TABLE and compares them on the rest.
+
+    A folder, a glob or a URL of Parquet files may be larger than memory. By default those routers
+    are compared that learn from statistics over all of it; others learn from a sample.
 
     With --engine ray every router on every split is a task of the cluster; what --leave-out fits
     is fitted here.
@@ -104,8 +113,16 @@ def command(
     if html_path:
         check_path(html_path)
     where = console(json_path)
-    outcomes = read_table(table, format_name)
     scenarios = scenario or DEFAULT_SCENARIOS
+    if is_large(table, format_name):
+        refuse(table, robustness=robustness, leave_out=leave_out, engine=engine != "local")
+        content = _on_disk(
+            table, router, where, sample=sample, scenarios=scenarios, seeds=seeds,
+            encoder=encoder, test_share=test_share, min_coverage=min_coverage,
+        )  # fmt: skip
+        _tell(content, where, json_path, html_path)
+        return
+    outcomes = read_table(table, format_name)
     left: dict[str, Any] = {}
     with about(table), _trials(engine, config.scale) as trials, progress_bar(where) as progress:
         if leave_out:
@@ -126,7 +143,31 @@ def command(
             trials=trials,
             progress=progress,
         )
-    content = found.to_json() | left
+    _tell(found.to_json() | left, where, json_path, html_path)
+
+
+def _on_disk(
+    table: str,
+    routers: Sequence[str],
+    where: Console,
+    *,
+    sample: int | None,
+    **shared: Any,  # noqa: ANN401  what both ways of evaluating take
+) -> dict[str, Any]:
+    """An evaluation of a table that is read block by block."""
+    from fusionfactory.streamed import SAMPLE_QUERIES, STREAMED, evaluate_large
+
+    with about(table), progress_bar(where) as progress:
+        large = scan(table, progress)
+        found = evaluate_large(
+            large, routers or STREAMED, sample=sample or SAMPLE_QUERIES, progress=progress, **shared
+        )
+    return found.to_json()
+
+
+def _tell(
+    content: Mapping[str, Any], where: Console, json_path: str | None, html_path: Path | None
+) -> None:
     print_evaluation(where, content)
     if json_path:
         write_json(content, json_path)
@@ -201,6 +242,8 @@ def print_evaluation(where: Console, content: Mapping[str, Any]) -> None:
             f"{'; '.join(verdicts)}.",
             soft_wrap=True,
         )
-    print_findings(where, read(content))
+    document = read(content)
+    print_notes(where, streamed_notes(document.table))
+    print_findings(where, document)
     for name, reason in content["skipped"].items():
         where.print(f"[yellow]{name} was skipped: {reason}.[/]")

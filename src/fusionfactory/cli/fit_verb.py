@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from fusionfactory.cli.fit_large import fit_and_save_large, measure_router
 from fusionfactory.cli.fit_plan import fit_and_save_plan, unfitted_plan
+from fusionfactory.cli.large_source import is_large, refuse
 from fusionfactory.cli.output import (
     about,
     console,
@@ -47,6 +49,8 @@ __all__ = ["command"]
 @click.option("--min-coverage", type=click.FloatRange(0, 1), default=MIN_COVERAGE,
               show_default=True, help="Leave out arms scored on fewer of the queries.")  # fmt: skip
 @click.option("--policy", help="Trade-off that the paper's recipes learn, or that a plan runs by.")
+@click.option("--sample", type=click.IntRange(1), metavar="N",
+              help="Of a table on disk, queries in memory to learn from [20,000].")  # fmt: skip
 @click.option("--format", "format_name", help="Format of TABLE [found from the file].")
 @json_option
 def command(
@@ -59,10 +63,14 @@ def command(
     holdout: float,
     min_coverage: float,
     policy: str | None,
+    sample: int | None,
     format_name: str | None,
     json_path: str | None,
 ) -> None:
     """Fits a router on the outcomes in TABLE and saves it in a directory.
+
+    A folder, a glob or a URL of Parquet files may be larger than memory: ridge, clusters, elo and
+    task learn from statistics over all of it, other routers from a sample.
 
     With --plan it fits a plan: arms that are asked in stages until an answer stands. TABLE has to
     hold their responses; `serve` runs a saved plan as a model.
@@ -70,6 +78,14 @@ def command(
     from fusionfactory.evaluation import covered_arms
 
     trade_off = Policy.parse(policy) if policy else None
+    if is_large(table, format_name):
+        refuse(table, plan=plan)
+        facts = fit_and_save_large(
+            _unfitted_router(router, out, encoder=encoder, seed=seed), table, out, trade_off,
+            seed=seed, holdout=holdout, min_coverage=min_coverage, sample=sample,
+        )  # fmt: skip
+        _tell(facts, json_path)
+        return
     if plan is None:
         made: Router | Plan = _unfitted_router(router, out, encoder=encoder, seed=seed)
     else:
@@ -95,13 +111,20 @@ def command(
         "holdout": holdout,
         "metrics": made.metrics_,
     }
+    _tell(facts, json_path)
+
+
+def _tell(facts: dict[str, Any], json_path: str | None) -> None:
     if json_path:
         write_json(facts, json_path)
     where = console(json_path)
-    print_caveats(where, outcomes.cost_basis, left_out)
+    print_caveats(where, facts["cost_basis"], facts["left_out"])
     if json_path != "-":
-        measured = ", ".join(f"{key} {value:.4g}" for key, value in made.metrics_.items())
-        where.print(f"{made.name} saved in {out}" + (f"; held out: {measured}" if measured else ""))
+        name = facts.get("plan", facts.get("router"))
+        measured = ", ".join(f"{key} {value:.4g}" for key, value in facts["metrics"].items())
+        where.print(
+            f"{name} saved in {facts['out']}" + (f"; held out: {measured}" if measured else "")
+        )
 
 
 def _check_router_is_unset() -> None:
@@ -127,8 +150,6 @@ def _fit_and_save(
     policy: Policy | None,
     out: Path,
 ) -> None:
-    from fusionfactory.evaluation import clean
-    from fusionfactory.holdout import measure
     from fusionfactory.plans import Plan
     from fusionfactory.routers import save_router
 
@@ -137,8 +158,5 @@ def _fit_and_save(
         return
     made.fit(train, policy)
     if test is not None:
-        row = clean(measure(made, test, policy or Policy.parse("performance")))
-        made.calibrate(test)
-        keys = ("quality", "cost_usd", "gap_closed", "cost_save_1pt")
-        made.metrics_ = {key: row[key] for key in keys if row[key] is not None}
+        measure_router(made, test, policy)
     save_router(made, out)

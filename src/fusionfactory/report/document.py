@@ -17,6 +17,7 @@ from fusionfactory.report.parts import STRICT, Count, Number, Point, checked
 from fusionfactory.report.robustness_document import (
     RobustnessDocument,  # noqa: TC001  pydantic reads it
 )
+from fusionfactory.report.streamed_words import StreamedFacts  # noqa: TC001  pydantic reads it
 from fusionfactory.report.thoughts_document import ThoughtsDocument  # noqa: TC001  pydantic reads it
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class TableFacts(_Part):
     train_queries: Count = None
     test_queries: Count = None
     nominal_output_tokens: Number = None
+    streamed: StreamedFacts | None = None
 
 
 class ArmFacts(_Part):

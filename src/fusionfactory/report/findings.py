@@ -6,11 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from fusionfactory.report.figures import count, decimal, interval, percent, points, usd
+from fusionfactory.report.streamed_words import streamed_sentences
 
 if TYPE_CHECKING:
     from fusionfactory.report.document import Document, Row, TableFacts
 
-__all__ = ["Note", "arm_name", "audit_notes", "collapses", "headline", "notes", "sentence"]
+__all__ = [
+    "Note",
+    "arm_name",
+    "audit_notes",
+    "collapses",
+    "headline",
+    "notes",
+    "sentence",
+    "streamed_notes",
+]
 
 COLLAPSE_SHARE = 0.97
 _FEW_QUERIES = 200
@@ -130,6 +140,7 @@ def notes(document: Document) -> list[Note]:
     """What limits the result: costs that are no measurements, gaps, few queries, skipped runs."""
     facts = document.table
     found = [_basis(facts)]
+    found += streamed_notes(facts)
     for name, reason in document.skipped.items():
         found.append(Note("info", f"Scenario {name} was not run: {reason}."))
     partly = [row for row in document.scenarios[document.first] if not row.fully_scored]
@@ -157,6 +168,14 @@ def notes(document: Document) -> list[Note]:
             )
         )
     return [note for note in found if note]
+
+
+def streamed_notes(facts: TableFacts) -> list[Note]:
+    """What was learned from what, where the table was read from disk."""
+    if facts.streamed is None:
+        return []
+    told = streamed_sentences(facts.streamed, facts.train_queries, facts.test_queries)
+    return [Note("info", text) for text in told]
 
 
 def _rows(number: int) -> str:

@@ -77,7 +77,9 @@ class RidgeSums:
             part.yy += (own**2).sum(axis=0)
         return self
 
-    def solve(self, columns: slice = slice(None)) -> tuple[FloatArray, FloatArray]:
+    def solve(
+        self, columns: slice = slice(None), alphas: tuple[float, ...] = RELATIVE_ALPHAS
+    ) -> tuple[FloatArray, FloatArray]:
         """Coefficients (d, k) and intercepts (k,) of some of the targets.
 
         Those known on the same rows are solved together, with one penalty. A target without any
@@ -85,6 +87,7 @@ class RidgeSums:
 
         Args:
             columns: Of the targets; all by default.
+            alphas: Penalties to try, as for `solve_ridge`.
         """
         wanted = np.arange(self._targets)[columns]
         coef = np.zeros((len(self._parts[0].x), self._targets))
@@ -93,7 +96,7 @@ class RidgeSums:
             kept = np.isin(part.columns, wanted)
             if part.n and kept.any():
                 mine = part.of(kept)
-                coef[:, mine.columns], intercept[mine.columns] = _solve(mine)
+                coef[:, mine.columns], intercept[mine.columns] = _solve(mine, alphas)
         return coef[:, columns], intercept[columns]
 
 
@@ -115,7 +118,7 @@ def _gram(x: FloatArray, rows: BoolArray, whole: FloatArray) -> FloatArray:
     return own if 2 * rows.sum() <= len(rows) else whole - own
 
 
-def _solve(sums: _Sums) -> tuple[FloatArray, FloatArray]:
+def _solve(sums: _Sums, alphas: tuple[float, ...]) -> tuple[FloatArray, FloatArray]:
     n, x_mean, y_mean = sums.n, sums.x / sums.n, sums.y / sums.n
     flat = np.zeros_like(sums.xy)
     if not len(x_mean) or n < 3:
@@ -128,7 +131,7 @@ def _solve(sums: _Sums) -> tuple[FloatArray, FloatArray]:
     projected = vectors.T @ (sums.xy - n * np.outer(x_mean, y_mean))
     spread = np.maximum(sums.yy - n * y_mean**2, 0.0)
     best, best_error = np.zeros_like(projected), np.inf
-    for alpha in RELATIVE_ALPHAS:
+    for alpha in alphas:
         shrunk = 1.0 / (values + alpha * values.mean())
         weights = shrunk[:, None] * projected
         residual = spread - (weights * (2 * projected - values[:, None] * weights)).sum(axis=0)
