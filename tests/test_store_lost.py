@@ -12,8 +12,10 @@ import sqlalchemy as sa
 
 from commit_proxy import CommitProxy
 from fusionfactory.errors import StoreAwayError, StoreError
+from fusionfactory.gateway.log.traffic import Traffic
 from fusionfactory.layout import to_long
 from fusionfactory.store import Store
+from fusionfactory.store.connection import PATIENCE_S
 from fusionfactory.store.schema import meta
 from fusionfactory.types import Arm, Outcome, Query, Score
 from store_programs import new_store
@@ -187,6 +189,21 @@ def test_a_lazy_store_opens_once_the_server_is_there(proxy: CommitProxy, url: st
             store.count()
         proxy.mend()
         assert store.count() == 1
+
+
+def test_what_the_gateway_reads_is_told_of_at_once_and_comes_back(
+    proxy: CommitProxy, url: str
+) -> None:
+    with Store(proxy.url(url)) as store:
+        traffic = Traffic(store)
+        proxy.cut()
+        for read in (lambda: traffic.summary(0), lambda: traffic.recent(), lambda: traffic.table()):
+            before = time.monotonic()
+            with pytest.raises(StoreAwayError, match="the server cannot be reached: "):
+                read()
+            assert time.monotonic() - before < PATIENCE_S / 2  # nobody waits for it
+        proxy.mend()
+        assert traffic.summary(0)["requests"] == 0
 
 
 def test_a_client_that_the_server_ended_goes_on(postgres: PostgresServer, store: Store) -> None:

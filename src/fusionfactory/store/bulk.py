@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_table"]
 
-_CHUNK = 50_000
+_CHUNK, _PAGE = 50_000, 10_000
 
 
 def read_table(
@@ -122,10 +122,17 @@ def _read_queries(
 ) -> pl.DataFrame:
     columns = [queries.c[name] for name in ("no", "id", "text", *QUERY_COLUMNS[2:])]
     some = sa.true() if among is None else queries.c.no.in_(among)
-    rows = connection.execute(sa.select(*columns).where(some).order_by(queries.c.no)).all()
+    select = sa.select(*columns).where(some).order_by(queries.c.no)
+    rows = connection.execute(select, execution_options={"yield_per": _PAGE})
     schema = {"no": pl.Int64, **dict.fromkeys(QUERY_COLUMNS, pl.String)}
-    frame = pl.DataFrame([tuple(row) for row in rows], schema=schema, orient="row")
-    return frame.filter(pl.col("no").is_in(numbers.tolist())).drop("no")
+    wanted = pl.DataFrame({"no": numbers}, schema={"no": pl.Int64})
+    pages = [
+        pl.DataFrame([tuple(row) for row in page], schema=schema, orient="row").join(
+            wanted, on="no", how="semi", maintain_order="left"
+        )
+        for page in rows.partitions()
+    ]
+    return pl.concat([pl.DataFrame(schema=schema), *pages]).drop("no")
 
 
 def _read_arms(connection: sa.Connection, numbers: IntArray) -> tuple[Arm, ...]:
