@@ -11,6 +11,7 @@ import fcntl
 import json
 import shutil
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -182,15 +183,12 @@ class _Gathering:
         """The part of a bin; what an earlier run bound is not bound again."""
         note = self._work / f"bound-{number:05}.json"
         if note.exists() and queries_file(self._folder, number).exists():
-            told = json.loads(note.read_text(encoding="utf-8"))
-            return PartFacts(
-                **{**told, "known": tuple(told["known"]), "tasks": tuple(told["tasks"])}
-            )
+            return PartFacts.of(json.loads(note.read_text(encoding="utf-8")))
         frames = list(bins.frames(str(number)))
         if not frames:
             return None
         facts = bind(pl.concat(frames), self._folder, number, self._files, arms, ambiguous)
-        text = json.dumps(facts.__dict__)
+        text = json.dumps(asdict(facts))
         write_atomically(note, lambda path: path.write_text(text, encoding="utf-8"))
         return facts
 

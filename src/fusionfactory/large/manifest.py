@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import TableError
@@ -39,6 +39,12 @@ class PartFacts:
     text_bytes: int
     known: tuple[str, ...]
     tasks: tuple[str, ...]
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Self:
+        """From JSON values."""
+        lists = {name: tuple(content[name]) for name in ("known", "tasks")}
+        return cls(**{**content, **lists})
 
 
 @dataclass(frozen=True)
@@ -79,10 +85,7 @@ class Manifest:
                 msg = "was gathered by another version of this package: delete and gather again"
                 raise TableError(msg, file=folder)
             arms = tuple(Arm(**arm) for arm in content.pop("arms"))
-            parts = tuple(
-                PartFacts(**{**part, "known": tuple(part["known"]), "tasks": tuple(part["tasks"])})
-                for part in content.pop("parts")
-            )
+            parts = tuple(map(PartFacts.of, content.pop("parts")))
             return cls(arms=arms, parts=parts, **content)
         except FileNotFoundError:
             msg = "is no gathered folder: LargeTable.scan(source, scratch=folder) makes one"
