@@ -137,6 +137,22 @@ def test_an_interval_stays_in_its_column(browser: Browser, gateway: Serving) -> 
     assert needed <= room
 
 
+def test_gateways_of_a_store_are_listed_where_there_are_several(site: Site) -> None:
+    page = site.open("upstreams")
+    page.get_by_text("Failures in a row").wait_for()
+    assert page.get_by_text("Gateways of this store").count() == 0
+    seen = [
+        {"id": f"one-{XSS}", "address": "10.0.0.1:8377", "started": 1.7e9, "silent_s": 0.4},
+        {"id": "two", "address": "10.0.0.2:8377", "started": 1.7e9, "silent_s": 42.0},
+    ]
+    found = {"here": "two", "gateways": seen}
+    page.route("**/dashboard/api/gateways", lambda route: route.fulfill(json=found))
+    page.get_by_text("two (this one)").wait_for()
+    rows = page.get_by_role("region", name="Gateways").locator("tbody tr").all_inner_texts()
+    assert [("there" in row, "silent" in row) for row in rows] == [(True, False), (False, True)]
+    site.shoot("gateways")
+
+
 def test_tabs_by_arrow_keys(site: Site) -> None:
     page = site.open()
     page.locator("#tab-overview").focus()

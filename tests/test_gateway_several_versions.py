@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from command_line import facts, run
 from fusionfactory.demo import bundled_log
 from fusionfactory.errors import ConfigError, NotFittedError, RouterFileError, StoreError
 from fusionfactory.gateway.learning.shared_book import SharedBook
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fusionfactory.routers import Router
+    from postgres_server import PostgresServer
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +235,34 @@ def test_a_failing_change_changes_nothing(
     with store.transaction() as connection:
         files = connection.execute(sa.select(sa.func.count()).select_from(router_files)).scalar()
     assert (SharedBook(store).read(), files) == (before, 2)
+
+
+def test_commands_of_any_machine_work_on_the_shared_versions(
+    postgres: PostgresServer,
+    router: Router,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = postgres.database()
+    with Store(url) as store:
+        host = Versions(tmp_path / "host", SharedBook(store))
+        first, second = host.add(router), host.add(router)
+        host.promote(first)
+        desk = tmp_path / "desk"
+        desk.mkdir()
+        monkeypatch.chdir(desk)
+        (desk / "fusionfactory.toml").write_text(f'store = "{url}"\n')
+        assert run("promote", "--list", "--json", "listed.json") == 0
+        assert [one["id"] for one in facts("listed.json")["versions"]] == [first, second]
+        assert facts("listed.json")["current"] == first
+        assert run("promote", second, "--force") == 0
+        assert host.follow()
+        assert host.current == second
+        (desk / "fusionfactory.toml").write_text(
+            f'store = "{url}"\n[serve]\nshared = "machine"\nstate = "own"\n'
+        )
+        assert run("promote", "--list", "--json", "listed.json") == 0
+        assert facts("listed.json")["versions"] == []
 
 
 def test_hosts_that_change_at_once_lose_nothing(store_url: str, tmp_path: Path) -> None:
