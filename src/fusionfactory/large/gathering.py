@@ -12,6 +12,7 @@ import json
 import shutil
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -65,12 +66,14 @@ def gather(
     """Gathers the rows of every query, checked, in a folder on this machine.
 
     It holds rows of twice `part_bytes` at a time, several copies of them, and some tens of bytes
-    per query; on disk it takes the source's size about twice while it works and once afterwards.
+    per query. While it works, the rows are on disk a second time, compressed lightly, beside the
+    source and the parts.
 
     Args:
         source: See `LargeTable.scan`.
         folder: Where to; a folder of the same source that is complete is left as it is, one that
-            is not is completed. In the cache folder of this package if None.
+            is not is completed, and one of files that have changed since is begun anew where it
+            was not complete. In the cache folder of this package if None.
         part_bytes: Size of a part in memory.
         progress: Called with what is done.
 
@@ -78,7 +81,7 @@ def gather(
         The folder.
 
     Raises:
-        TableError: A file is malformed, or the folder holds something else.
+        TableError: A file is malformed, or the folder holds another table.
     """
     files = find_files(source)
     key = key_of(files)
@@ -157,9 +160,6 @@ class _Gathering:
             parts = int(plan.pop("parts"))
             if plan == mine:
                 return parts
-            if plan["key"] != self._key:
-                msg = f"holds the unfinished gathering of another table than {self._source}"
-                raise TableError(msg, file=self._folder)
             self._start_over()
         largest = max(self._files, key=lambda file: file.size)
         with local_copy(largest, self._work) as copy:
@@ -174,7 +174,8 @@ class _Gathering:
         return parts
 
     def _start_over(self) -> None:
-        for path in (*self._work.iterdir(), *self._folder.glob("*.parquet")):
+        written = (self._folder.glob(f"{kind}-*.parquet") for kind in ("queries", "cells"))
+        for path in (*self._work.iterdir(), *chain.from_iterable(written)):
             path.unlink()
 
     def _bound(
