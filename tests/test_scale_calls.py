@@ -46,7 +46,7 @@ def test_outcomes_are_those_of_one_process(
         request.getfixturevalue("ray_cluster")
     texts = [f"question {i}" + " fails" * (i % 7 == 3) + " again" * (i % 5 == 2) for i in range(40)]
     meter.pace, meter.latency_s = 5, 0.01
-    config = settings_for(meter, tmp_path, concurrency=8)
+    config = settings_for(meter, tmp_path, concurrency=8, retries=20)
     found = []
     for by in ("local", engine):
         meter.calls.clear()

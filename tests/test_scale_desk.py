@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from fusionfactory.clients import ChatReply
-from fusionfactory.errors import CallError
+from fusionfactory.errors import CallError, ClusterError
 from fusionfactory.pricing import CallPrice
 from fusionfactory.scale.desk import Desk, Orders
 from fusionfactory.scale.line import Line, SharedLimits
 from fusionfactory.scale.messages import Delivery, News, Opened, Return, Want
+from fusionfactory.scale.telling import raised
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -99,6 +100,24 @@ def test_who_takes_a_batch_over_asks_for_the_rest_and_the_former_stops() -> None
         await desk.tell("b", [delivery(2), Return(0)])
         assert [paid.delivery.number for paid in await desk.answers(0.1)] == [1, 2]
         assert (await desk.hear("a")) == News(drop=True)
+
+    asyncio.run(body())
+
+
+def test_calls_over_which_worker_after_worker_dies_end_the_run() -> None:
+    async def body() -> None:
+        desk = desk_for(6)
+        for number in range(5):
+            assert len((await desk.open(f"{number}", range(3))).numbers) == 3
+        # An answer shows that it is not the calls.
+        await desk.tell("4", [delivery(0)])
+        for number in range(5, 10):
+            assert (await desk.open(f"{number}", range(3))).numbers == (1, 2)
+        assert (await desk.open("10", range(3))).numbers == ()
+        _, fault = await desk.closing()
+        assert fault is not None
+        with pytest.raises(ClusterError, match="5 workers died over the same calls"):
+            raise raised(fault)
 
     asyncio.run(body())
 

@@ -17,8 +17,10 @@ import numpy as np
 from fusionfactory.calls.ledger import Ledger, is_refusal
 from fusionfactory.calls.written import MOST_UNWRITTEN
 from fusionfactory.clients.limits import Limiter
+from fusionfactory.errors import ClusterError
 from fusionfactory.scale.messages import Delivery, News, Opened, Paid, Return, Want
 from fusionfactory.scale.seat import Seat
+from fusionfactory.scale.telling import told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +34,7 @@ __all__ = ["LEASE_S", "Desk", "Orders"]
 LEASE_S = 15.0
 """Seconds without a word after which a worker is taken for dead, and what it holds is free."""
 
+_MOST_TRIES = 5
 _LONGEST_S = 1.0
 """Seconds after which whoever listens is told that there is nothing new."""
 
@@ -79,6 +82,7 @@ class Desk:
         self._ends: dict[End, None] = {}
         self._seats: dict[str, Seat] = {}
         self._claims: dict[int, str] = {}
+        self._opened: dict[int, tuple[int, int]] = {}
         self._replaced: set[str] = set()
         self._paid: list[Paid] = []
         self._unwritten = 0
@@ -107,6 +111,14 @@ class Desk:
             for number in numbers
             if not self._answered[number] and (self._endpoint(number), None) not in self._ends
         ]
+        if wanted and self._tries(numbers[0], len(wanted)) > _MOST_TRIES:
+            msg = (
+                f"{_MOST_TRIES} workers died over the same calls, without an answer to any: a node "
+                "may have too little memory; what was answered is kept, and the next run goes on "
+                "there"
+            )
+            await self.fail(told(ClusterError(msg)))
+            wanted = []
         return Opened(tuple(wanted), tuple(self._ends))
 
     async def close(self, worker: str) -> None:
@@ -208,6 +220,13 @@ class Desk:
         self._unwritten += 1
         if self._unwritten >= MOST_UNWRITTEN:
             self._room.clear()
+
+    def _tries(self, first: int, left: int) -> int:
+        """How often a batch was taken on without an answer since."""
+        before, tries = self._opened.get(first, (left, 0))
+        tries = tries + 1 if before == left else 1
+        self._opened[first] = left, tries
+        return tries
 
     def _endpoint(self, number: int) -> str:
         return self._names[int(self._orders.endpoint_of[number])]
