@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fusionfactory.errors import CallError
+from fusionfactory.errors import CallError, ClusterError
 from fusionfactory.store import Store
 from metered_endpoint import metered_endpoint
 from metered_runs import calls_for, collect_by, rows, settings_for
@@ -105,6 +105,31 @@ def test_a_lost_node_loses_nothing(ray_cluster: Any, meter: Meter, tmp_path: Pat
     finally:
         ray_cluster.add_node(**NODE)
     assert lost
+
+
+def test_without_its_desk_a_run_ends_and_the_next_goes_on(
+    ray_cluster: Any,  # noqa: ANN401
+    meter: Meter,
+    tmp_path: Path,
+) -> None:
+    meter.latency_s = 0.05
+    config = settings_for(meter, tmp_path, concurrency=_CONCURRENCY)
+    calls = calls_for(config, [f"question {i}" for i in range(60)])
+
+    def lose() -> None:
+        meter.wait(lambda meter: len(meter.calls) > 30, 120.0)
+        for pid in processes("ray::Desk"):
+            os.kill(pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=lose)
+    thread.start()
+    with Store(tmp_path / "runs.db") as store:
+        with pytest.raises(ClusterError, match="the cluster lost work"):
+            collect_by("ray", config, store, calls)
+        thread.join()
+        held = store.count()
+        assert 0 < held < 120
+        assert collect_by("local", config, store, calls).done == 120 - held
 
 
 def test_keys_stay_in_the_environment_of_each_process(

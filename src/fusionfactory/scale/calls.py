@@ -183,7 +183,9 @@ class SharedCalls:
             except BaseException:
                 desk.stop.remote("the answers cannot be written")
                 desk.drop.remote()
-                await asyncio.wait({work}, timeout=_PATIENCE_S)
+                for ended in (await asyncio.wait({work}, timeout=_PATIENCE_S))[0]:
+                    # Looked at, or asyncio tells of it, too.
+                    ended.exception()
                 raise
             await asyncio.wait({work}, timeout=_PATIENCE_S)
         if work.done():
