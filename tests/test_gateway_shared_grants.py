@@ -1,0 +1,202 @@
+"""Grants of a budget: whatever happens in whatever order, all are never more than the budget."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from fusionfactory.gateway.access.elsewhere import Elsewhere, Grant
+from fusionfactory.gateway.access.grants import Grants, Wish, granted_usd
+from fusionfactory.gateway.operations.presence import Presence
+from fusionfactory.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from postgres_server import PostgresServer
+
+BUDGET = 10.0
+TODAY = 20_000.0
+NUMBERS = itertools.count()
+GATEWAYS = st.integers(0, 2)
+USD = st.floats(0.0, 1e6)
+
+
+class LostError(Exception):
+    """Before the end of a transaction."""
+
+
+class Gateway:
+    """One that may spend: what its workers know, and how it takes more."""
+
+    def __init__(self, store: Store, name: str, key: int) -> None:
+        self.grants, self.wish = Grants(store, name), Wish(key, "day", TODAY, BUDGET)
+        self.known = Elsewhere(np.zeros((21, 1)))
+        self.under_way: list[float] = []
+        self.spent, self.over = 0.0, 0.0
+        self.lives = True
+
+    @property
+    def has_room(self) -> bool:
+        grant = self.known.grant("day")
+        return grant.at == TODAY and self.spent < grant.usd
+
+    def settle(self) -> None:
+        before, self.spent = self.spent, self.spent + self.under_way.pop(0)
+        # What was under way when the grant was reached.
+        self.over += max(0.0, self.spent - max(before, self.known.grant("day").usd))
+
+    def lower(self, wish: Wish, usd: float) -> None:
+        self.known.lower(wish.period, wish.at, usd)
+
+    def lose(self, wish: Wish, usd: float) -> None:
+        self.lower(wish, usd)
+        msg = "the connection is lost"
+        raise LostError(msg)
+
+    def take(self) -> None:
+        (grant,) = self.grants.take([self.wish], lambda _: self.spent, self.lower)
+        self.known.give("day", grant)
+
+
+class Sharing(RuleBasedStateMachine):
+    """Three gateways spend one budget; requests cost something once they have ended."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        key = next(NUMBERS)
+        self.all = [Gateway(store, f"gateway-{n}", key) for n in range(3)]
+
+    @rule(which=GATEWAYS, usd=st.floats(0.5, 4.0))
+    def ask(self, which: int, usd: float) -> None:
+        gateway = self.all[which]
+        if gateway.lives and gateway.has_room:
+            gateway.under_way.append(usd)
+
+    @rule(which=GATEWAYS)
+    def end_a_request(self, which: int) -> None:
+        gateway = self.all[which]
+        if gateway.lives and gateway.under_way:
+            gateway.settle()
+
+    @rule(which=GATEWAYS)
+    def take(self, which: int) -> None:
+        if self.all[which].lives:
+            self.all[which].take()
+
+    @rule(which=GATEWAYS)
+    def lose_the_connection_before_the_end(self, which: int) -> None:
+        gateway = self.all[which]
+        if gateway.lives:
+            with pytest.raises(LostError, match="is lost"):
+                gateway.grants.take([gateway.wish], lambda _: gateway.spent, gateway.lose)
+
+    @rule(which=GATEWAYS)
+    def never_hear_that_it_was_written(self, which: int) -> None:
+        gateway = self.all[which]
+        if gateway.lives:
+            gateway.grants.take([gateway.wish], lambda _: gateway.spent, gateway.lower)
+
+    @rule(which=GATEWAYS)
+    def leave(self, which: int) -> None:
+        gateway = self.all[which]
+        if gateway.lives and not gateway.under_way:
+            gateway.lower(gateway.wish, 0.0)
+            gateway.grants.give_back([gateway.wish], lambda _: gateway.spent)
+
+    @rule(which=GATEWAYS)
+    def die(self, which: int) -> None:
+        self.all[which].lives = False
+        self.all[which].under_way.clear()
+
+    @precondition(lambda self: any(not gateway.lives for gateway in self.all))
+    @rule(which=GATEWAYS)
+    def begin_again(self, which: int) -> None:
+        self.all[which].lives = True
+
+    @invariant()
+    def may_spend_the_budget_and_what_was_under_way_at_most(self) -> None:
+        may = [max(gateway.known.grant("day").usd, gateway.spent) for gateway in self.all]
+        assert sum(may) <= BUDGET + sum(gateway.over for gateway in self.all) + 1e-9
+
+    def teardown(self) -> None:
+        """Once all are well again, whoever asks gets what is left, if anything is."""
+        for gateway in self.all:
+            gateway.lives = True
+            while gateway.under_way:
+                gateway.settle()
+        for gateway in self.all * 2:
+            gateway.take()
+        left = BUDGET - sum(gateway.spent for gateway in self.all)
+        if abs(left) > 1e-9:
+            assert any(gateway.has_room for gateway in self.all) == (left > 0)
+
+
+@pytest.fixture(scope="module")
+def store(postgres: PostgresServer) -> Iterator[Store]:
+    with Store(postgres.database()) as opened:
+        for number in range(3):
+            Presence(opened, f"gateway-{number}", "127.0.0.1:8000").tell()
+        yield opened
+
+
+@pytest.mark.parametrize("parts", [4, 1 / 3])
+def test_no_order_of_events_gives_out_more_than_the_budget(
+    store: Store, monkeypatch: pytest.MonkeyPatch, parts: float
+) -> None:
+    """A third of a part for each of three takes all that is left: the hardest case."""
+    monkeypatch.setattr("fusionfactory.gateway.access.grants._PARTS", parts)
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        lambda: Sharing(store),
+        settings=settings(
+            max_examples=20,
+            stateful_step_count=60,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
+
+
+@given(USD, USD, USD, st.integers(1, 100))
+def test_a_grant_fits_into_what_is_left(
+    budget: float, spent: float, held: float, sharers: int
+) -> None:
+    grant = granted_usd(budget, spent, held, sharers)
+    assert grant >= spent
+    assert grant == spent or grant + held <= budget * (1 + 1e-9)
+    if held + spent < budget * (1 - 1e-6):
+        assert grant > spent
+
+
+@pytest.mark.parametrize("sharers", [1, 3, 10, 50])
+def test_all_together_hold_a_quarter_of_what_is_left_at_most(sharers: int) -> None:
+    held = [0.0] * sharers
+    for turn in range(20 * sharers):
+        held[turn % sharers] = 0.0
+        held[turn % sharers] = granted_usd(BUDGET, 0.0, sum(held), sharers)
+    assert 0.15 * BUDGET < sum(held) <= 0.25 * BUDGET + 1e-9
+    assert max(held) < 1.1 * min(held)
+
+
+def test_a_grant_of_yesterday_is_none_of_today() -> None:
+    known = Elsewhere(np.zeros((21, 1)))
+    known.give("day", Grant(TODAY, 5.0, 9.0))
+    known.lower("day", TODAY, 7.0)
+    assert known.grant("day") == Grant(TODAY, 5.0, 9.0)
+    known.lower("day", TODAY, 3.0)
+    assert known.grant("day") == Grant(TODAY, 3.0, 9.0)
+    known.lower("day", TODAY + 1, 7.0)
+    assert known.grant("day") == Grant(TODAY + 1, 0.0, 0.0)
+    assert known.grant("month") == Grant(0.0, 0.0, 0.0)
