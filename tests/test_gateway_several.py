@@ -15,9 +15,11 @@ import pytest
 
 from fusionfactory.errors import StoreAwayError, StoreError
 from fusionfactory.gateway.dashboard.recent import Recent
+from fusionfactory.gateway.log.retention import Retention
 from fusionfactory.gateway.log.segment import Segment
 from fusionfactory.gateway.operations.lease import Lease, alone, release_all
 from fusionfactory.gateway.operations.store_watch import StoreWatch, store_seen
+from fusionfactory.serve_settings import LogSettings
 from fusionfactory.store import Store
 from gateway_parts import served_gateway
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from postgres_server import PostgresServer
+
+NOW_S, DAY_S = 1.8e9, 86_400.0
 
 
 @pytest.fixture
@@ -80,6 +84,19 @@ def test_a_step_is_done_by_one_and_passed_on_where_it_fails(store: Store) -> Non
     fails.clear()
     assert (other(), one()) == (1, 0)
     assert done == ["host-1"]
+
+
+def test_every_gateway_clears_its_own_machine_of_what_is_too_old(
+    store: Store, tmp_path: Path
+) -> None:
+    for name, days in (("old", 40), ("young", 20)):
+        file = tmp_path / f"{name}.damaged"
+        file.write_bytes(b"0\tsecret")
+        os.utime(file, (NOW_S - days * DAY_S,) * 2)
+    Retention(store, tmp_path, LogSettings()).clear_folder(NOW_S)
+    assert len(list(tmp_path.iterdir())) == 2
+    Retention(store, tmp_path, LogSettings(retention_days=30)).clear_folder(NOW_S)
+    assert [path.name for path in tmp_path.iterdir()] == ["young.damaged"]
 
 
 def test_workers_hear_when_the_store_was_reached_last(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class Retention:
         self._store, self._folder, self._days = store, folder, settings.retention_days
 
     def step(self, now: float | None = None) -> int:
-        """Deletes what is too old.
+        """Deletes what is too old, in the store and on this machine.
 
         Args:
             now: Unix seconds; None for the present.
@@ -61,9 +61,15 @@ class Retention:
         Raises:
             StoreError: The store cannot be written; what is deleted until then stays so.
         """
-        if self._days is None:
+        deleted = self.clear_store(now)
+        self.clear_folder(now)
+        return deleted
+
+    def clear_store(self, now: float | None = None) -> int:
+        """As `step`, in the store alone: of gateways that share one, one does it for all."""
+        oldest = self._oldest(now)
+        if oldest is None:
             return 0
-        oldest = (time.time() if now is None else now) - self._days * _DAY_S
         deleted = 0
         # In short transactions, so that the ingester and others get their turn.
         while count := self._chunk(oldest):
@@ -73,8 +79,22 @@ class Retention:
                 connection.execute(table.delete().where(table.c.at < oldest))
             gone = tallies.c.minute < math.floor(oldest / MINUTE_S)
             connection.execute(tallies.delete().where(gone))
-        self._delete_damaged(oldest)
         return deleted
+
+    def clear_folder(self, now: float | None = None) -> None:
+        """Deletes lines that could not be stored, which lie on the machine where they came in.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        oldest = self._oldest(now)
+        if oldest is not None:
+            self._delete_damaged(oldest)
+
+    def _oldest(self, now: float | None) -> float | None:
+        if self._days is None:
+            return None
+        return (time.time() if now is None else now) - self._days * _DAY_S
 
     def _chunk(self, oldest: float) -> int:
         select = sa.select(requests.c.query_no).where(requests.c.at < oldest).limit(_CHUNK)

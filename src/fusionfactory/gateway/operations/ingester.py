@@ -140,8 +140,14 @@ def _looking(present: Present) -> Step:
 
 def _retaining(present: Present) -> Step:
     settings = present.config.serve
-    step = Retention(present.store, journal_folder(settings), settings.log).step
-    return _for_all(present, "retention", _RETENTION_S, step)
+    retention = Retention(present.store, journal_folder(settings), settings.log)
+    clear_store = _for_all(present, "retention", _RETENTION_S, retention.clear_store)
+
+    def step() -> int:
+        retention.clear_folder()
+        return clear_store()
+
+    return step
 
 
 def _judging(present: Present) -> Step:
