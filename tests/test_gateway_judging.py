@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ from stub_upstream import Knobs, StubUpstream, stub_upstream
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from postgres_server import PostgresServer
 
 NOON = 1_780_315_200.0  # 2026-06-01 12:00:00 UTC
 VERDICT = json.dumps({"reason": "good", "right": True, "score": 0.8})
@@ -90,10 +93,10 @@ class Judged:
 
 
 @contextmanager
-def judged(folder: Path, knobs: Knobs | None = None) -> Iterator[Judged]:
+def judged(folder: Path, knobs: Knobs | None = None, url: str | None = None) -> Iterator[Judged]:
     with (
         stub_upstream(judge=knobs or Knobs(text=VERDICT)) as stub,
-        Store(folder / "log.db") as store,
+        Store(url or folder / "log.db") as store,
     ):
         yield Judged(folder, store, stub)
 
@@ -236,6 +239,28 @@ def test_two_at_a_time_reserve_an_answer_once(tmp_path: Path) -> None:
             for store in (it.store, again)
         ]
         assert [len(numbers) for numbers in kept] == [2, 0]
+
+
+def test_gateways_of_one_store_judge_an_answer_once_for_one_budget(
+    tmp_path: Path, postgres: PostgresServer
+) -> None:
+    url = postgres.database()
+    with judged(tmp_path, url=url) as it, Store(url) as again:
+        it.add(12)
+        most = 0.01
+        hosts = [
+            Judging(it.config(usd_per_day=most), store, clock=lambda: it.now)
+            for store in (it.store, again)
+        ]
+
+        def run(host: Judging) -> None:
+            while host.step():
+                pass
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(run, hosts))
+        assert 0 < it.calls == len(it.rows())
+        assert Judgements(it.store).spent_usd(it.now) <= most
 
 
 def test_a_reply_that_cannot_be_read_is_paid_and_not_asked_for_again(

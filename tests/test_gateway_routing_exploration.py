@@ -13,6 +13,7 @@ import pytest
 from fusionfactory.gateway.routing.decider import Routing
 from fusionfactory.gateway.routing.exploration import Exploration
 from fusionfactory.gateway.routing.pacer import Pacer
+from fusionfactory.gateway.routing.shared import GatewayCount
 from fusionfactory.policy import Policy
 from fusionfactory.serve_settings import ExplorationSettings, RoutingSettings
 from spoken_router import SpokenRouter, ask, make_fleet
@@ -103,6 +104,16 @@ def test_a_day_has_its_own_budget_and_a_worker_its_share(tmp_path: Path) -> None
     now[0] += 1
     assert again.left_usd == 2.0
     assert Pacer(None).left_usd == math.inf
+
+
+def test_gateways_share_the_days_budget_evenly(tmp_path: Path) -> None:
+    pacer, count = Pacer(8.0, tmp_path / "pacer", workers=2), GatewayCount(tmp_path)
+    assert pacer.left_usd == 4.0
+    count.value = 4
+    pacer.spend(0.75)
+    assert pacer.left_usd == 0.25
+    count.value = 0
+    assert pacer.left_usd == 3.25
 
 
 # Together
