@@ -246,7 +246,7 @@ def test_gateways_of_one_store_judge_an_answer_once_for_one_budget(
 ) -> None:
     url = postgres.database()
     with judged(tmp_path, url=url) as it, Store(url) as again:
-        it.add(12)
+        it.add(60)
         most = 0.01
         hosts = [
             Judging(it.config(usd_per_day=most), store, clock=lambda: it.now)
@@ -259,7 +259,8 @@ def test_gateways_of_one_store_judge_an_answer_once_for_one_budget(
 
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(run, hosts))
-        assert 0 < it.calls == len(it.rows())
+        assert 0 < it.calls < 60
+        assert it.calls == len(it.rows())
         assert Judgements(it.store).spent_usd(it.now) <= most
 
 
