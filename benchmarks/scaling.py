@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sizes", type=float, nargs="+", default=[1e4, 1e5, 1e6, 1e7])
     parser.add_argument("--postgres")
-    parser.add_argument("--in-memory-up-to", type=float, default=1e7)
+    parser.add_argument("--in-memory-up-to", type=float, default=1e6)
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--scratch", type=Path, help="Folder for what is written meanwhile.")
