@@ -48,6 +48,8 @@ def mapped(
     Raises:
         ClusterError: Ray has given the work up.
     """
+    if not parts:
+        return
     import ray.data
     from ray.data import ActorPoolStrategy
 
