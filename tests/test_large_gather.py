@@ -331,3 +331,17 @@ def test_a_table_is_written_to_a_url(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="holds Parquet files already"):
         write_partitioned(large.blocks(), "memory://written/here")
     fsspec.filesystem("memory").rm("/written", recursive=True)
+
+
+def test_a_folder_says_whether_costs_were_measured(tmp_path: Path) -> None:
+    large = gathered(cut(outcomes(60).drop("cost"), tmp_path / "many", 1), tmp_path / "gathered")
+    table = large.with_usable_costs().collect()
+    write_partitioned(table, tmp_path / "out", file_rows=70)
+    nominal = LargeTable.scan(tmp_path / "out", scratch=tmp_path / "again")
+    assert nominal.cost_basis == "nominal"
+    assert same(nominal.collect(), table)
+    outcomes(90).filter(pl.col("task_id").cast(pl.Int64) >= 60).write_parquet(
+        tmp_path / "out" / "measured.parquet"
+    )
+    mixed = LargeTable.scan(tmp_path / "out", scratch=tmp_path / "mixed")
+    assert (len(mixed), mixed.cost_basis) == (90, "nominal")
