@@ -113,6 +113,11 @@ class Fleet:
             )
             return {row[0] for row in found}
 
+    def duties(self) -> dict[str, str]:
+        """What one gateway does for all, and which one has it."""
+        with psycopg.connect(self.database) as connection:
+            return dict(connection.execute("SELECT duty, holder FROM duty_leases").fetchall())
+
     def _router(self, arm: str) -> Path:
         path = self.folder / arm
         return path if path.exists() else router_that_prefers(arm, path)

@@ -93,6 +93,9 @@ def test_every_host_lists_all_and_names_itself(hosts: Fleet) -> None:
     names = {one["here"] for one in said}
     assert len(names) == 3
     assert all({seen["id"] for seen in one["gateways"]} == names for one in said)
+    hosts.hosts[0].wait(lambda _: len(hosts.duties()) == 3, WITHIN_S)
+    assert hosts.duties().keys() == {"alarms", "judging", "retention"}
+    assert set(hosts.duties().values()) <= names
     for host, one in zip(hosts.hosts, said, strict=True):
         figures = host.ask("GET", "/metrics", **hosts.key).body.decode()
         assert f'fusionfactory_gateway_info{{gateway="{one["here"]}"}} 1.0' in figures
