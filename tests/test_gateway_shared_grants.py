@@ -17,6 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from fusionfactory.errors import StoreError
 from fusionfactory.gateway.access.elsewhere import Elsewhere, Grant
 from fusionfactory.gateway.access.grants import Grants, Wish, granted_usd
 from fusionfactory.gateway.operations.presence import Presence
@@ -158,8 +159,13 @@ def test_no_order_of_events_gives_out_more_than_the_budget(
 ) -> None:
     """A third of a part for each of three takes all that is left: the hardest case."""
     monkeypatch.setattr("fusionfactory.gateway.access.grants._PARTS", parts)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: Sharing(store),
+
+    class OfThisStore(Sharing):
+        def __init__(self) -> None:
+            super().__init__(store)
+
+    run_state_machine_as_test(
+        OfThisStore,
         settings=settings(
             max_examples=20,
             stateful_step_count=60,
@@ -167,6 +173,21 @@ def test_no_order_of_events_gives_out_more_than_the_budget(
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )
+
+
+def test_who_falls_silent_in_the_middle_does_not_hold_up_the_others(store: Store) -> None:
+    key = next(NUMBERS)
+    silent, other = (Gateway(store, f"gateway-{n}", key) for n in range(2))
+
+    def wait_for_the_other(_: Wish, __: float) -> None:
+        other.take()
+
+    with pytest.raises(StoreError, match="idle-in-transaction"):
+        silent.grants.take([silent.wish], lambda _: 0.0, wait_for_the_other)
+    assert other.has_room
+    assert not silent.has_room
+    silent.take()
+    assert silent.has_room
 
 
 @given(USD, USD, USD, st.integers(1, 100))

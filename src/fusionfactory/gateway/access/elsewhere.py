@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
     from fusionfactory.types import FloatArray
 
-__all__ = ["PERIODS", "Elsewhere", "Grant"]
+__all__ = ["PERIODS", "ROWS", "Elsewhere", "Grant"]
 
 PERIODS = ("day", "month")
-_COUNTERS = 13
+ROWS = 13
+"""Counters of a key at a gateway: the rows of `Meter`, the columns of the store's `key_usage`."""
 _GRANTS = {"day": 13, "month": 16}
 """Where each begins: the number of the day or month; up to what; what nobody has or may have."""
 _ASKED, _ANSWERED = 19, 20
-_ROWS = 21
+_ALL_ROWS = 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Elsewhere:
     @classmethod
     def cells(cls, folder: Path) -> Cells:
         """The cells of all keys, in a file of the gateway's state."""
-        return Cells(folder / "shared" / "elsewhere", _ROWS, 1)
+        return Cells(folder / "shared" / "elsewhere", _ALL_ROWS, 1)
 
     @classmethod
     def asking(cls, cells: FloatArray) -> list[int]:
@@ -82,7 +83,7 @@ class Elsewhere:
 
     def put(self, counters: FloatArray) -> None:
         """Enters the counters of the others, (13,)."""
-        self._cells[:_COUNTERS] = counters
+        self._cells[:ROWS] = counters
 
     def grant(self, period: str) -> Grant:
         """The one in force for a `day` or `month`."""

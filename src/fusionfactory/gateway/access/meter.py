@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusionfactory.gateway.access.cells import Cells
-from fusionfactory.gateway.access.elsewhere import Elsewhere
+from fusionfactory.gateway.access.elsewhere import ROWS, Elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.types import FloatArray
 
-__all__ = ["MINUTE_S", "MOST_WORKERS", "ROWS", "Meter", "Meters", "Used", "gathered", "periods"]
+__all__ = ["MINUTE_S", "MOST_WORKERS", "Meter", "Meters", "Used", "gathered", "periods"]
 
 MINUTE_S = 60.0
 DAY_S = 86_400.0
@@ -34,8 +34,6 @@ _DAY = slice(5, 9)
 """Day; its USD, the requests that they are of, the requests of unknown cost."""
 _MONTH = slice(9, 13)
 """Month; likewise."""
-ROWS = 13
-"""Counters of a key, in the order of the columns of the store's `key_usage`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ __all__ = ["NOW", "be_patient"]
 NOW = sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Double)
 """Unix seconds of the database, by which gateways whose clocks differ agree."""
 
-_WAIT_MS = 2_000
-_SILENT_MS = 5_000
+_SILENT_MS = 1_500
+_WAIT_MS = 3_000
+"""Longer, so that whoever waits for one that is cut off is not refused but gets on."""
+_STATEMENT_MS = 5_000
 
 
 def be_patient(connection: sa.Connection) -> None:
@@ -21,7 +23,7 @@ def be_patient(connection: sa.Connection) -> None:
     """
     limits = {
         "lock_timeout": _WAIT_MS,
-        "statement_timeout": _WAIT_MS,
+        "statement_timeout": _STATEMENT_MS,
         "idle_in_transaction_session_timeout": _SILENT_MS,
     }
     connection.execute(

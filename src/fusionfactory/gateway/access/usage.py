@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import sqlalchemy as sa
 
-from fusionfactory.gateway.access.meter import ROWS, Meter
+from fusionfactory.gateway.access.elsewhere import ROWS
+from fusionfactory.gateway.access.meter import Meter
 from fusionfactory.gateway.access.patience import NOW, be_patient
 from fusionfactory.store.shared_access import key_usage
 
