@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from fusionfactory.contest import Contest, baseline_entries
 from fusionfactory.encoders.hashing import HashingEncoder
 from fusionfactory.errors import PolicyError, TableError
 from fusionfactory.intervals import Bootstrap
-from fusionfactory.large import LargeTable, write_partitioned
+from fusionfactory.large import LargeTable, gather, write_partitioned
 from fusionfactory.leaderboard import leaderboard
 from fusionfactory.policy import Normaliser, Policy
 from fusionfactory.report import write_report
@@ -165,6 +166,23 @@ def test_queries_are_encoded_once_for_all_routers(training: Training) -> None:
         fit_large(make_router(name, encoder=counting), training)
     queries = len(training.table)
     assert queries < counting.asked <= queries + len(training.sample)
+
+
+def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
+    peaks = []
+    for number, queries in enumerate((200, 200, 1000)):
+        write_partitioned(make_table(queries, 20), tmp_path / f"{number}")
+        gathered = gather(tmp_path / f"{number}", tmp_path / f"{number}-read", part_bytes=300_000)
+        side = Training.of(LargeTable.open(gathered), tmp_path / f"{number}-rows", queries=100)
+        side = replace(side, block_queries=64)
+        assert len(side.fingerprint) == 64
+        tracemalloc.start()
+        fit_large(make_router("ridge", encoder="hashing:16"), side)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # The first fit also pays for imports.
+    numbers = 4 * 8 * 20 * (1000 - 200)
+    assert peaks[2] - peaks[1] < 0.4 * numbers
 
 
 def test_buckets_are_groups_until_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
