@@ -16,7 +16,8 @@ from fusionfactory.gateway.log.traffic import Traffic
 from fusionfactory.layout import to_long
 from fusionfactory.store import Store
 from fusionfactory.store.connection import PATIENCE_S
-from fusionfactory.store.schema import meta
+from fusionfactory.store.schema import meta, outcomes
+from fusionfactory.store.streaming import stream
 from fusionfactory.types import Arm, Outcome, Query, Score
 from store_programs import new_store
 
@@ -189,6 +190,24 @@ def test_a_lazy_store_opens_once_the_server_is_there(proxy: CommitProxy, url: st
             store.count()
         proxy.mend()
         assert store.count() == 1
+
+
+def test_a_long_read_that_breaks_begins_again(proxy: CommitProxy, store: Store) -> None:
+    append(store)
+    tries: list[int] = []
+
+    def work(connection: sa.Connection) -> list[int]:
+        pages = stream(connection, sa.select(outcomes.c.query_no).order_by("query_no"), 1)
+        found = next(pages)
+        tries.append(len(found))
+        if len(tries) == 1:
+            proxy.cut()
+            time.sleep(0.2)
+            proxy.mend()
+        return [number for page in (found, *pages) for (number,) in page]
+
+    assert store.run(work) == [1, 2, 3]
+    assert tries == [1, 1]
 
 
 def test_what_the_gateway_reads_is_told_of_at_once_and_comes_back(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
-from fusionfactory.store.failures import as_ours, driver_error
 from fusionfactory.store.frames import RENAMED
 from fusionfactory.store.records import arm_of
 from fusionfactory.store.schema import KEY, arms, outcomes, queries
+from fusionfactory.store.streaming import stream
 from fusionfactory.table import CELLS, QUERY_COLUMNS, OutcomeTable
 
 if TYPE_CHECKING:
@@ -86,18 +85,9 @@ def _distinct(connection: sa.Connection, column: Any, some: Any) -> IntArray:  #
 def _chunks(connection: sa.Connection, some: Any, *, responses: bool) -> Iterator[list[Any]]:  # noqa: ANN401
     """Columns `query_no, arm_no, sample, *CELLS[, response]` of outcomes that did not fail."""
     names = [*KEY, *(RENAMED.get(n, n) for n in CELLS), *(["response"] if responses else [])]
-    query = sa.select(*(outcomes.c[name] for name in names)).where(outcomes.c.error.is_(None), some)
-    text = str(query.compile(connection, compile_kwargs={"literal_binds": True}))
-    raw: Any = connection.connection.driver_connection
-    # The driver's own rows: SQLAlchemy's cost as much again. A named cursor is one on the server.
-    server_side = [] if connection.dialect.name == "sqlite" else ["rows"]
-    try:
-        with closing(raw.cursor(*server_side)) as cursor:
-            cursor.execute(text)
-            while page := cursor.fetchmany(_CHUNK):
-                yield list(zip(*page, strict=True))
-    except driver_error(connection) as error:
-        raise as_ours(connection, error) from None
+    select = sa.select(*(outcomes.c[name] for name in names))
+    for page in stream(connection, select.where(outcomes.c.error.is_(None), some), _CHUNK):
+        yield list(zip(*page, strict=True))
 
 
 def _keep_lowest(
@@ -123,14 +113,13 @@ def _read_queries(
     columns = [queries.c[name] for name in ("no", "id", "text", *QUERY_COLUMNS[2:])]
     some = sa.true() if among is None else queries.c.no.in_(among)
     select = sa.select(*columns).where(some).order_by(queries.c.no)
-    rows = connection.execute(select, execution_options={"yield_per": _PAGE})
     schema = {"no": pl.Int64, **dict.fromkeys(QUERY_COLUMNS, pl.String)}
     wanted = pl.DataFrame({"no": numbers}, schema={"no": pl.Int64})
     pages = [
-        pl.DataFrame([tuple(row) for row in page], schema=schema, orient="row").join(
+        pl.DataFrame(page, schema=schema, orient="row").join(
             wanted, on="no", how="semi", maintain_order="left"
         )
-        for page in rows.partitions()
+        for page in stream(connection, select, _PAGE)
     ]
     return pl.concat([pl.DataFrame(schema=schema), *pages]).drop("no")
 

@@ -15,6 +15,7 @@ from fusionfactory.errors import StoreError
 from fusionfactory.store.engine import NO_TEXT
 from fusionfactory.store.failures import as_ours, driver_error
 from fusionfactory.store.schema import KEY
+from fusionfactory.store.streaming import stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,13 +55,9 @@ def add_queries(connection: sa.Connection, first: pl.DataFrame) -> pl.DataFrame:
     new = " OR ".join(f"{value[name]} IS DISTINCT FROM queries.{name}" for name in more)
     update = f"UPDATE queries SET {known} FROM asked"  # noqa: S608  our names
     connection.exec_driver_sql(f"{update} WHERE asked.id = queries.id AND ({new})")
-    numbers = sa.text(f"SELECT id, no {same}")
-    rows = connection.execute(numbers, execution_options={"yield_per": _PAGE})
+    numbers = stream(connection, sa.text(f"SELECT id, no {same}"), _PAGE)
     schema = {"name": pl.String, "no": pl.Int64}
-    pages = [
-        pl.DataFrame([tuple(row) for row in page], schema=schema, orient="row")
-        for page in rows.partitions()
-    ]
+    pages = [pl.DataFrame(page, schema=schema, orient="row") for page in numbers]
     return pl.concat([pl.DataFrame(schema=schema), *pages])
 
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from fusionfactory.store import records
 from fusionfactory.store.schema import KEY, arms, outcomes, queries, scores
+from fusionfactory.store.streaming import stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,8 +61,7 @@ def read_keys(connection: sa.Connection, *, failed: bool) -> set[NamedKey]:
     """(query id, arm name, sample) of every outcome, or of those that did not fail."""
     some = sa.true() if failed else outcomes.c.error.is_(None)
     select = sa.select(*_NAMED_KEY).select_from(_JOINED).where(some)
-    rows = connection.execute(select, execution_options={"yield_per": _PAGE})
-    return {(row[0], row[1], row[2]) for row in rows}
+    return {(id_, arm, n) for page in stream(connection, select, _PAGE) for id_, arm, n in page}
 
 
 def first_there(connection: sa.Connection, keys: Iterable[NamedKey]) -> NamedKey | None:
