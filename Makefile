@@ -49,6 +49,7 @@ bench: $(STAMP)  ## figures of benchmarks/RESULTS.md; DATA=folder of the tables
 	$(BIN)/python benchmarks/sandbox.py
 	$(BIN)/python benchmarks/thought_index.py $(DATA)
 	$(BIN)/python benchmarks/thought_gate.py $(DATA)
+	$(if $(DATA),$(BIN)/python benchmarks/scaling.py $(DATA)/fusionbench9.parquet --out scaling.json --sizes 1e4 1e5)
 
 docs: $(STAMP)  ## rewrites docs/cli.md from the commands' own help
 	$(BIN)/python docs/make_cli.py
