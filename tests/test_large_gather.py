@@ -157,12 +157,15 @@ def test_globs_urls_and_hive_folders_are_read(tmp_path: Path) -> None:
     for (name,), rows in frame.partition_by("llm", as_dict=True, include_key=False).items():
         (hive / f"llm={name}").mkdir(parents=True)
         rows.write_parquet(hive / f"llm={name}" / "rows.parquet")
-    places: list[str | Path] = [source, f"{source}/0*.parquet", "memory://large", "memory://large/**/*.parquet",
-              f"file://{source}/[0-9]*.parquet", hive]  # fmt: skip
+        memory.put(str(hive / f"llm={name}" / "rows.parquet"), f"/hive/llm={name}/rows.parquet")
+    memory.pipe("/large/_unfinished/x.parquet", b"no Parquet")
+    places: list[str | Path] = [source, f"{source}/0*.parquet", "memory://large", "memory://large/**/[0-9]*.parquet",
+              f"file://{source}/[0-9]*.parquet", hive, "memory://hive"]  # fmt: skip
     for number, place in enumerate(places):
         large = LargeTable.scan(place, scratch=tmp_path / f"gathered{number}")
         assert large.select_arms(sorted(large.arm_names)).fingerprint() == expected, place
     memory.rm("/large", recursive=True)
+    memory.rm("/hive", recursive=True)
 
 
 @pytest.mark.parametrize(

@@ -52,17 +52,23 @@ def test_workers_are_counted_by_the_settings_or_the_cpus(ray_cluster: Any) -> No
     assert worker_count(ScaleSection()) == 4
 
 
-@pytest.mark.parametrize("scheme", ["", "ray://"])
-def test_a_cluster_that_is_not_there_is_named_at_once(tmp_path: Path, scheme: str) -> None:
+def test_a_cluster_that_is_not_there_is_named_at_once(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"{scheme}127.0.0.1:{free.getsockname()[1]}"
+        address = f"127.0.0.1:{free.getsockname()[1]}"
     done = score(tmp_path, f'address = "{address}"')
     assert done.returncode == 2
     assert re.search(
         f"'scale.address': no Ray cluster answers at '{address}': .*refused", done.stderr
     )
+
+
+def test_ray_client_is_refused_for_ray_data_does_not_work_through_it(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    done = score(tmp_path, 'address = "ray://127.0.0.1:10001"')
+    assert done.returncode == 2
+    assert "'ray://127.0.0.1:10001' is an address for Ray Client" in done.stderr
 
 
 def test_a_cluster_is_joined_by_its_address(tmp_path: Path, ray_cluster: Any) -> None:  # noqa: ANN401

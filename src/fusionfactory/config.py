@@ -266,8 +266,8 @@ class ScaleSection(_Section):
 
     Attributes:
         engine: `local`, or `ray` for a Ray cluster.
-        address: Of the cluster: `auto` for the one that this machine belongs to, `ray://host:port`
-            or `host:port`; None starts one on this machine for as long as the verb runs.
+        address: Of the cluster that this machine belongs to: `auto`, or `host:port` where it is in
+            several; None starts one on this machine for as long as the verb runs.
         workers: Processes that work at a time; None for one per two CPUs of the cluster.
         shards: Folder, or URL of a bucket, where work is laid out in Parquet: every node has to
             reach it; None for a folder beside the store, which serves a single machine.

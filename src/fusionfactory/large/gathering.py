@@ -43,6 +43,7 @@ PART_BYTES = 64 * 2**20
 _MOST_PARTS = 4096
 _PIECE_PARTS = 2
 """Parts that are read at a time: few large pieces make few small frames in the bins."""
+_NAMES_AT_ONCE = 1_000_000
 _WORK = "unfinished"
 _PLAN = "plan.json"
 
@@ -175,8 +176,10 @@ class _Gathering:
 
     def _start_over(self) -> None:
         written = (self._folder.glob(f"{kind}-*.parquet") for kind in ("queries", "cells"))
-        for path in (*self._work.iterdir(), *chain.from_iterable(written)):
+        for path in chain.from_iterable(written):
             path.unlink()
+        shutil.rmtree(self._work)
+        self._work.mkdir()
 
     def _bound(
         self, number: int, bins: Bins, arms: tuple[Arm, ...], ambiguous: pl.Series
@@ -207,12 +210,19 @@ def _arms(bins: Bins, source: str, files: Sequence[SourceFile]) -> tuple[Arm, ..
 
 def _ambiguous(bins: Bins) -> pl.Series:
     """Digests of the names `task:task_id` that stand in several parts, so for several texts."""
-    frames = list(bins.frames(NAMES))
-    if not frames:
-        return pl.Series(dtype=pl.UInt64)
-    parts = pl.col("part")
-    spread = pl.concat(frames).group_by("name").agg(parts.min().alias("a"), parts.max().alias("b"))
-    return spread.filter(pl.col("a") != pl.col("b"))["name"]
+    spread = pl.DataFrame(schema={"name": pl.UInt64, "a": pl.UInt32, "b": pl.UInt32})
+    waiting: list[pl.DataFrame] = []
+    for frame in bins.frames(NAMES):
+        waiting.append(frame.select("name", a="part", b="part"))
+        # A name comes once per piece that has it: put together early, they take memory once.
+        if sum(rows.height for rows in waiting) > max(spread.height, _NAMES_AT_ONCE):
+            spread, waiting = _spread([spread, *waiting]), []
+    return _spread([spread, *waiting]).filter(pl.col("a") != pl.col("b"))["name"]
+
+
+def _spread(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The first and the last part of every name."""
+    return pl.concat(frames).group_by("name").agg(pl.col("a").min(), pl.col("b").max())
 
 
 def _basis(bins: Bins, facts: list[PartFacts]) -> str:

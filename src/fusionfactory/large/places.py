@@ -6,9 +6,10 @@ import glob
 import hashlib
 import json
 import shutil
+import tempfile
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fusionfactory.errors import MissingExtraError, TableError
@@ -108,7 +109,7 @@ def key_of(files: Sequence[SourceFile]) -> str:
 def _local(source: str | Path) -> list[SourceFile]:
     path = Path(source)
     if path.is_dir():
-        found = [file for file in path.rglob("*.parquet") if _shown(file.relative_to(path))]
+        found = [file for file in path.rglob("*.parquet") if _is_shown(file.relative_to(path))]
     elif path.is_file():
         found = [path]
     elif any(mark in str(source) for mark in _WILD):
@@ -121,7 +122,7 @@ def _local(source: str | Path) -> list[SourceFile]:
     return [SourceFile(str(file), stat.st_size, str(stat.st_mtime_ns)) for file, stat in stats]
 
 
-def _shown(path: Path) -> bool:
+def _is_shown(path: PurePath) -> bool:
     return not any(part.startswith((".", "_")) for part in path.parts)
 
 
@@ -132,7 +133,12 @@ def _remote(source: str) -> list[SourceFile]:
             listed = system.glob(path, detail=True)
         elif system.isdir(path):
             listed = system.find(path, detail=True)
-            listed = {n: i for n, i in listed.items() if n.endswith(".parquet")}
+            below = {name: PurePosixPath(name.removeprefix(path)) for name in listed}
+            listed = {
+                name: listed[name]
+                for name, place in below.items()
+                if place.suffix == ".parquet" and _is_shown(place)
+            }
         else:
             listed = {path: system.info(path)}
     except FileNotFoundError:
@@ -171,6 +177,8 @@ def _file_system(url: str) -> tuple[Any, str]:
 def local_copy(file: SourceFile, folder: Path) -> Iterator[Path]:
     """A path to read the file at; a remote one is fetched into the folder and deleted afterwards.
 
+    What its folders say by names such as `llm=x`, the path says, too.
+
     Raises:
         TableError: It cannot be fetched.
     """
@@ -178,14 +186,14 @@ def local_copy(file: SourceFile, folder: Path) -> Iterator[Path]:
         yield Path(file.name)
         return
     system, path = _file_system(file.name)
-    copy = folder / "fetched.parquet"
-    try:
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        said = (part for part in path.split("/")[:-1] if "=" in part)
+        copy = Path(place, *said, "fetched.parquet")
         try:
+            copy.parent.mkdir(parents=True, exist_ok=True)
             with system.open(path, "rb") as remote, copy.open("wb") as local:
                 shutil.copyfileobj(remote, local, 2**20)
         except OSError as error:
             msg = f"cannot be fetched ({error}): run it again to go on from here"
             raise TableError(msg, file=file.name) from None
         yield copy
-    finally:
-        copy.unlink(missing_ok=True)

@@ -31,7 +31,7 @@ def cluster(settings: ScaleSection) -> Iterator[None]:
 
     Raises:
         MissingExtraError: Ray is not installed.
-        ConfigError: There is no cluster at the address.
+        ConfigError: There is no cluster at the address, or it is one of Ray Client.
     """
     try:
         import ray
@@ -40,6 +40,12 @@ def cluster(settings: ScaleSection) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if settings.address is not None and settings.address.startswith(_CLIENT):
+        msg = (
+            f"{settings.address!r} is an address for Ray Client, through which Ray Data does not "
+            "work: start the verb on a machine of the cluster, and set `auto` or host:port"
+        )
+        raise ConfigError(msg, field="scale.address")
     # Its native part warns this terminal of every actor that Ray Data starts, to no use.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
@@ -61,7 +67,7 @@ def cluster(settings: ScaleSection) -> Iterator[None]:
 
 def _reach(address: str | None) -> None:
     """Raises OSError where nothing listens, which Ray itself finds out in minutes only."""
-    host, _, port = (address or "").removeprefix(_CLIENT).rpartition(":")
+    host, _, port = (address or "").rpartition(":")
     if host and port.isdecimal():
         with socket.create_connection((host, int(port)), _CONNECT_S):
             pass
