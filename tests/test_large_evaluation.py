@@ -197,6 +197,14 @@ def test_buckets_are_groups_until_there_are_too_many(monkeypatch: pytest.MonkeyP
     assert buckets([sides[0], sides[0]])[1][0].tolist() == few.tolist()
 
 
+def test_a_split_fills_all_buckets(monkeypatch: pytest.MonkeyPatch, large: LargeTable) -> None:
+    monkeypatch.setattr(held_side, "BUCKETS", 10)
+    for seed in (0, 1):
+        test = large.split(seed=seed).test
+        _, (bucket,) = buckets([Held.of(test, Path())])
+        assert set(bucket.tolist()) == set(range(10))
+
+
 def test_what_cannot_be_evaluated_is_refused(large: LargeTable) -> None:
     with pytest.raises(PolicyError, match="at least one seed"):
         evaluate_large(large, ["task"], seeds=0)
@@ -260,6 +268,23 @@ def test_what_needs_the_table_in_memory_is_refused(
 ) -> None:
     assert run("evaluate", str(folder), *options) == 2
     assert f"{options[0]} needs the table in memory" in capsys.readouterr().err
+
+
+def test_the_engine_of_the_settings_is_not_asked_for(folder: Path, tmp_path: Path) -> None:
+    settings, out = tmp_path / "settings.toml", tmp_path / "found.json"
+    settings.write_text('[scale]\nengine = "ray"\n', encoding="utf-8")
+    arguments = ("--router", "task", "--scenario", "performance", "--json", str(out))
+    assert run("--config", str(settings), "evaluate", str(folder), *arguments) == 0
+    assert json.loads(out.read_text())["table"]["streamed"]["fits_from"] == {"task": "statistics"}
+
+
+@pytest.mark.parametrize("verb", [("evaluate",), ("fit", "--out", "router")])
+def test_a_table_that_is_read_whole_has_no_sample(
+    folder: Path, verb: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = next(folder.glob("*.parquet"))
+    assert run(*verb, str(file), "--sample", "5") == 2
+    assert "--sample is for a table on disk" in capsys.readouterr().err
 
 
 def test_a_plan_is_not_fitted_on_a_folder(

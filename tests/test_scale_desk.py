@@ -87,7 +87,7 @@ def test_what_a_silent_worker_holds_is_free_after_a_while() -> None:
 
 def test_who_takes_a_batch_over_asks_for_the_rest_and_the_former_stops() -> None:
     async def body() -> None:
-        desk = desk_for(4, concurrency=1)
+        desk = desk_for(6, concurrency=1)
         await desk.open("a", range(4))
         await desk.tell("a", [Want(0, "e", 0.0)])
         await desk.tell("a", [Return(0), delivery(1), Want(1, "e", 0.0)])
@@ -100,6 +100,17 @@ def test_who_takes_a_batch_over_asks_for_the_rest_and_the_former_stops() -> None
         await desk.tell("b", [delivery(2), Return(0)])
         assert [paid.delivery.number for paid in await desk.answers(0.1)] == [1, 2]
         assert (await desk.hear("a")) == News(drop=True)
+        # It was not dead: of the next batch that it takes on, its calls are made.
+        await desk.open("a", range(4, 6))
+        await desk.tell("a", [Want(3, "e", 0.0)])
+        assert (await hears(desk, "a")).grants == (3,)
+        # A batch that is done may be lost and done again; who did it first has another by now.
+        await desk.close("b")
+        await desk.open("c", range(4))
+        await desk.open("b", range(5, 6))
+        await desk.open("d", range(4))
+        assert not (await hears(desk, "b")).drop
+        assert (await hears(desk, "c")).drop
 
     asyncio.run(body())
 

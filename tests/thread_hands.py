@@ -29,7 +29,8 @@ class _Method:
 
     def remote(self, *facts: object) -> asyncio.Future[Any]:
         done = asyncio.run_coroutine_threadsafe(self._call(*facts), self._loop)
-        return asyncio.wrap_future(done)
+        # An actor does what it was asked even if nobody waits for it any more.
+        return asyncio.shield(asyncio.wrap_future(done))
 
 
 class _Handle:

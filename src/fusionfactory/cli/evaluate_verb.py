@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from fusionfactory.cli.engine import engine_option
 from fusionfactory.cli.findings import print_findings
 from fusionfactory.cli.gains import print_notes
-from fusionfactory.cli.large_source import is_large, refuse, scan
+from fusionfactory.cli.large_source import is_large, refuse, refuse_sample, scan
 from fusionfactory.cli.output import (
     about,
     console,
@@ -115,13 +116,17 @@ def command(
     where = console(json_path)
     scenarios = scenario or DEFAULT_SCENARIOS
     if is_large(table, format_name):
-        refuse(table, robustness=robustness, leave_out=leave_out, engine=engine != "local")
+        # The engine of the settings is for verbs that can use it, not to be asked for here.
+        asked = click.get_current_context().get_parameter_source("engine")
+        by_ray = engine != "local" and asked is ParameterSource.COMMANDLINE
+        refuse(table, robustness=robustness, leave_out=leave_out, engine=by_ray)
         content = _on_disk(
             table, router, where, sample=sample, scenarios=scenarios, seeds=seeds,
             encoder=encoder, test_share=test_share, min_coverage=min_coverage,
         )  # fmt: skip
         _tell(content, where, json_path, html_path)
         return
+    refuse_sample(table, sample)
     outcomes = read_table(table, format_name)
     left: dict[str, Any] = {}
     with about(table), _trials(engine, config.scale) as trials, progress_bar(where) as progress:

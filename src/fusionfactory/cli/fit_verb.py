@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from fusionfactory.cli.fit_large import fit_and_save_large, measure_router
 from fusionfactory.cli.fit_plan import fit_and_save_plan, unfitted_plan
-from fusionfactory.cli.large_source import is_large, refuse
+from fusionfactory.cli.large_source import is_large, refuse, refuse_sample
 from fusionfactory.cli.output import (
     about,
     console,
@@ -86,6 +86,7 @@ def command(
         )  # fmt: skip
         _tell(facts, json_path)
         return
+    refuse_sample(table, sample)
     if plan is None:
         made: Router | Plan = _unfitted_router(router, out, encoder=encoder, seed=seed)
     else:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fusionfactory.large import LargeTable
     from fusionfactory.steps import Progress
 
-__all__ = ["is_large", "refuse", "scan"]
+__all__ = ["is_large", "refuse", "refuse_sample", "scan"]
 
 _STORES = ("sqlite", "postgres")
 _WILD = "*?["
@@ -60,3 +60,15 @@ def refuse(source: str, **options: object) -> None:
                 "leave it out, or give a single .parquet file"
             )
             raise click.UsageError(msg)
+
+
+def refuse_sample(source: str, sample: int | None) -> None:
+    """Raises a usage error where a sample is asked for of a table that is read whole.
+
+    Args:
+        source: The table.
+        sample: Queries, as given on the command line.
+    """
+    if sample is not None:
+        msg = f"--sample is for a table on disk, and {source} is read whole: leave it out"
+        raise click.UsageError(msg)

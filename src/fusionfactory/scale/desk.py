@@ -81,7 +81,7 @@ class Desk:
         self._left: dict[str, int] = dict(zip(self._names, counts.tolist(), strict=True))
         self._ends: dict[End, None] = {}
         self._seats: dict[str, Seat] = {}
-        self._claims: dict[int, str] = {}
+        self._claims: dict[str, int] = {}
         self._opened: dict[int, tuple[int, int]] = {}
         self._replaced: set[str] = set()
         self._paid: list[Paid] = []
@@ -98,11 +98,12 @@ class Desk:
             worker: Its name.
             numbers: The calls of the batch.
         """
-        before = self._claims.get(numbers[0])
-        if before is not None and before != worker:
+        for before in [name for name, first in self._claims.items() if first == numbers[0]]:
+            del self._claims[before]
             self._replaced.add(before)
             self._leave(before)
-        self._claims[numbers[0]] = worker
+        self._claims[worker] = numbers[0]
+        self._replaced.discard(worker)
         self._leave(worker)
         self._seats[worker] = Seat()
         self._stop_if_spent()
@@ -123,6 +124,7 @@ class Desk:
 
     async def close(self, worker: str) -> None:
         """A worker is done with its batch."""
+        self._claims.pop(worker, None)
         self._leave(worker)
 
     async def tell(self, worker: str, events: Sequence[Event]) -> None:

@@ -32,6 +32,7 @@ BUCKETS = 10_000
 
 _COLUMNS = ("query", "task", "domain", "quality", "judge", "cost_usd")
 _CHUNK = 16_384
+_DRAW = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,4 +96,5 @@ def buckets(sides: Sequence[Held]) -> tuple[int, list[IntArray]]:
     known = np.unique(np.concatenate([side.groups for side in sides]))
     if len(known) <= BUCKETS:
         return len(known), [np.searchsorted(known, side.groups) for side in sides]
-    return BUCKETS, [(draws(side.groups, 0) * BUCKETS).astype(np.int64) for side in sides]
+    # By a draw of their own: those of one split's test side would fill but a part of the buckets.
+    return BUCKETS, [(draws(side.groups, _DRAW) * BUCKETS).astype(np.int64) for side in sides]
