@@ -10,7 +10,6 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -19,11 +18,12 @@ import psycopg
 from fusionfactory.cli.gateway_log import versions_of
 from fusionfactory.config import read_config
 from fusionfactory.routers import load_router
-from gateway_process import ARMS, router_that_prefers, serving, settings
+from gateway_process import ARMS, children, router_that_prefers, serving, settings
 from slow_proxy import slow_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from fusionfactory.gateway.learning.versions import Versions
     from gateway_process import Reply, Serving
@@ -68,7 +68,7 @@ class Fleet:
     def kill(self, number: int) -> None:
         """Kills every process of a host at once."""
         process = self.hosts[number].process
-        for each in (process.pid, *_children(process.pid)):
+        for each in (process.pid, *children(process.pid)):
             os.kill(each, signal.SIGKILL)
         process.wait(20)
 
@@ -197,8 +197,3 @@ def _start_all(made: Fleet, count: int) -> None:
     made.hosts = [begun[number] for number in sorted(begun)]
     if errors:
         raise errors[0]
-
-
-def _children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    return [int(word) for word in found.split()]

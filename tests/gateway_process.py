@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,9 +24,17 @@ from fusionfactory.testing import make_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-__all__ = ["ARMS", "Reply", "Serving", "Traffic", "router_that_prefers", "serving", "settings"]
+__all__ = [
+    "ARMS",
+    "Reply",
+    "Serving",
+    "Traffic",
+    "children",
+    "router_that_prefers",
+    "serving",
+    "settings",
+]
 
 _START_S = 150.0
 ARMS = ("arm-0", "arm-1", "arm-2")
@@ -50,6 +59,12 @@ def router_that_prefers(arm: str, folder: Path) -> Path:
     quality = np.tile(np.asarray([name == arm for name in table.arm_names], dtype=float), (60, 1))
     save_router(make_router("elo").fit(replace(table, quality=quality)), folder)
     return folder
+
+
+def children(pid: int) -> list[int]:
+    """Ids of the processes that a process started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(word) for word in found.split()]
 
 
 @dataclass(frozen=True)

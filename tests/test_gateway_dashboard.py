@@ -11,7 +11,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from fusionfactory.errors import StoreError
+from fusionfactory.errors import StoreAwayError, StoreError
 from fusionfactory.gateway.access.access import Access
 from fusionfactory.gateway.access.keys import KeyFile
 from fusionfactory.gateway.dashboard.recent import Recent
@@ -195,6 +195,20 @@ def test_a_store_that_fails_is_said_and_not_remembered(
         answer = dashboard.client().get(f"{API}/live")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
     assert dashboard.get("live")["summary"]["requests"] == 0
+
+
+def test_why_the_store_cannot_be_asked_is_not_for_clients(
+    dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        msg = "postgresql://10.0.0.7/log: the server cannot be reached"
+        raise StoreAwayError(msg)
+
+    monkeypatch.setattr(Traffic, "decision", away)
+    answer = dashboard.client().get(f"/v1/decisions/{new_id('req')}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
+    assert "10.0.0.7" not in answer.text
+    assert answer.headers["retry-after"] == "1"
 
 
 # The page

@@ -24,7 +24,7 @@ from fusionfactory.gateway.access.keys import KeyFile
 from fusionfactory.gateway.learning.versions import Versions
 from fusionfactory.routers import load_router, make_router
 from fusionfactory.testing import make_table
-from gateway_process import Traffic, router_that_prefers, serving, settings
+from gateway_process import Traffic, children, router_that_prefers, serving, settings
 from stub_upstream import Knobs, StubUpstream, stub_upstream
 
 if TYPE_CHECKING:
@@ -79,6 +79,17 @@ def test_from_the_command_to_an_answer_to_the_store(folder: Path) -> None:
     lines = gateway.events("request")
     assert {line["id"] for line in lines} == ids
     assert "7 * 8" not in json.dumps(gateway.log)
+
+
+def test_a_store_that_the_environment_names_is_in_no_command_line(folder: Path) -> None:
+    with serving(folder, environment={"FUSIONFACTORY_SERVE_STORE": "secret.db"}) as gateway:
+        processes = [gateway.process.pid, *children(gateway.process.pid)]
+        assert len(processes) == 4
+        for process in processes:
+            assert b"secret.db" not in Path(f"/proc/{process}/cmdline").read_bytes()
+        assert gateway.chat().status == 200
+        assert gateway.end() == 0
+    assert (folder / "secret.db").exists()
 
 
 def test_a_second_start_keeps_the_version_and_says_so(folder: Path) -> None:

@@ -24,6 +24,7 @@ from fusionfactory.gateway.refusal import Refusal
 from fusionfactory.gateway.shared import identity, is_shared
 from fusionfactory.serve_settings import ServeSection
 from fusionfactory.store import Store
+from fusionfactory.store.shared_access import gateways
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -220,6 +221,18 @@ def test_keys_survive_a_store_that_was_made_anew(
         assert [host.client(token).key for host in again.all] == ["alice"] * 3
 
 
+def test_a_gateway_of_another_store_has_the_keys_of_that(
+    tmp_path: Path, store: Store, postgres: PostgresServer
+) -> None:
+    token = Hosts(tmp_path / "one", store, 1).add()
+    with Store(postgres.database()) as other:
+        theirs = Hosts(tmp_path / "two", other, 1).add()
+        moved = Hosts(tmp_path / "one", other, 1).all[0]
+        assert moved.client(theirs).key == "alice"
+        with pytest.raises(Refusal, match="none of this gateway's"):
+            moved.client(token)
+
+
 # Rates
 
 
@@ -356,6 +369,13 @@ def test_gateways_know_of_each_other(hosts: Hosts, store: Store) -> None:
     assert all(gateway.silent_s < 20 for gateway in seen)
 
 
+def test_a_store_that_forgot_a_gateway_hears_of_it_again(hosts: Hosts, store: Store) -> None:
+    store.run(lambda connection: connection.execute(gateways.delete()), write=True)
+    hosts.all[1].sharing._told_at -= 1.0  # a second later
+    hosts.all[1].sharing.exchange()
+    assert [gateway.id for gateway in all_seen(store)] == [identity(hosts.all[1].folder)]
+
+
 def test_a_copied_state_folder_is_noticed(hosts: Hosts, tmp_path: Path, store: Store) -> None:
     first = hosts.all[0]
     (tmp_path / "copy").mkdir()
@@ -380,7 +400,7 @@ def test_what_is_shared_follows_the_store() -> None:
 def test_the_file_says_that_it_is_a_copy(hosts: Hosts) -> None:
     hosts.add()
     content = json.loads((hosts.all[0].folder / "keys.json").read_text())
-    assert content["stamp"] == 1
+    assert content["stamp"] == hosts.keys.stamp() > 0
 
 
 def test_the_verbs_change_keys_for_every_gateway(

@@ -101,12 +101,13 @@ def test_several_processes_open_an_older_store(store_url: str, version: int) -> 
         assert store.table().quality.tolist() == [[0.5]]
 
 
-def test_a_table_of_the_new_version_that_is_anothers(store_url: str) -> None:
+@pytest.mark.parametrize("name", ["gateways", "writers"])
+def test_a_table_of_the_new_version_that_is_anothers(store_url: str, name: str) -> None:
     old_store(store_url, 5)
-    write_raw(store_url, "CREATE TABLE gateways (x TEXT)")
-    with pytest.raises(StoreError, match="has a table 'gateways' that is not its own; rename"):
+    write_raw(store_url, f"CREATE TABLE {name} (x TEXT)")
+    with pytest.raises(StoreError, match=f"has a table '{name}' that is not its own; rename"):
         Store(store_url)
-    write_raw(store_url, "DROP TABLE gateways")
+    write_raw(store_url, f"DROP TABLE {name}")
     with Store(store_url) as store:
         assert store.count() == 1
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Refusal"]
+__all__ = ["Refusal", "store_unavailable"]
 
 _TYPES = {
     400: "invalid_request_error",
@@ -59,3 +59,9 @@ class Refusal(Exception):
             "code": self.code,
         }
         return {"error": {**own, **(self.upstream or {})}}
+
+
+def store_unavailable() -> Refusal:
+    """503 for what the store alone can say; why it cannot is for the log, and not for clients."""
+    msg = "the gateway cannot ask its store at present; ask again, or another gateway"
+    return Refusal(503, msg, code="store_unavailable", headers={"retry-after": "1"})

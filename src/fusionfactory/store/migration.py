@@ -34,6 +34,7 @@ ADDED = {
         schema.gaps,
     ),
     6: (
+        schema.writers,
         gateways,
         client_keys,
         key_usage,

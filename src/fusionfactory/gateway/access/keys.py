@@ -64,15 +64,6 @@ class KeyFile:
             return None
         return facts.st_ino, facts.st_mtime_ns, facts.st_size
 
-    @property
-    def is_copy(self) -> bool:
-        """Whether the keys are a copy of those in a store.
-
-        Raises:
-            ConfigError: As `read`.
-        """
-        return self._content().stamp is not None
-
     def read(self) -> tuple[Key, ...]:
         """Every key, revoked ones too, in the order they were added; none without a file.
 

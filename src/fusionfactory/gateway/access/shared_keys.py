@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -175,13 +176,16 @@ def _key(row: sa.Row[tuple[int, str, str, str, int]]) -> Key:
 
 
 def _put(connection: sa.Connection, key: Key) -> None:
-    """Writes a key with the next stamp, under the lock of those who change keys."""
+    """Writes a key with the next stamp, under the lock of those who change keys.
+
+    A time, so that the keys of another database have another stamp; growing, whatever clocks say.
+    """
     row = {
         "number": key.number,
         "name": key.name,
         "sha256": key.sha256,
         "content": key.model_dump_json(exclude_defaults=True),
-        "changed": _stamp(connection) + 1,
+        "changed": max(_stamp(connection) + 1, time.time_ns()),
     }
     connection.execute(client_keys.delete().where(client_keys.c.number == key.number))
     connection.execute(client_keys.insert(), row)

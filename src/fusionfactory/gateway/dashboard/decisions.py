@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from fusionfactory.gateway.refusal import Refusal
+from fusionfactory.errors import StoreError
+from fusionfactory.gateway.refusal import Refusal, store_unavailable
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -24,15 +26,22 @@ _PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.63)
 _STAMP_DIGITS = 12
 _SKEW_S = 5.0
 
+_log = logging.getLogger(__name__)
+
 
 async def own_decision(request: Request, gateway: Gateway, recent: Recent) -> dict[str, Any]:
     """The decision of a request that the client's key sent; an administrator sees all.
 
     Raises:
-        Refusal: 401 without a good key; 404: there is none of that id, or it is another key's.
+        Refusal: 401 without a good key; 404: there is none of that id, or it is another key's;
+            503: the store cannot be read.
     """
     client = gateway.access.authorise(request.headers)
-    found = await find_decision(request.path_params["id"], gateway, recent)
+    try:
+        found = await find_decision(request.path_params["id"], gateway, recent)
+    except StoreError as error:
+        _log.error("a decision could not be read: %s", error)
+        raise store_unavailable() from None
     # Another key's is not told from one that never was: an id is no secret worth confirming.
     if found is None or not (client.admin or found.get("key") == client.key):
         raise _unknown(request.path_params["id"])

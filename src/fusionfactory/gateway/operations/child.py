@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fusionfactory.errors import ConfigError, GatewayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["READY", "Child", "Lifeline"]
 
@@ -39,6 +39,7 @@ class Child:
         name: For messages: `worker 0`.
         module: What it runs.
         arguments: Of its command line, after the file descriptor of its lifeline.
+        environment: Variables that it gets besides those of this process.
         inherit: File descriptors that it gets as they are.
         died: Called after each death, before the next life.
     """
@@ -49,12 +50,13 @@ class Child:
         module: str,
         arguments: Sequence[str],
         *,
+        environment: Mapping[str, str] | None = None,
         inherit: Sequence[int] = (),
         died: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self._module, self._arguments, self._inherit = module, arguments, inherit
-        self._died = died
+        self._environment, self._died = dict(environment or {}), died
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
         self._ready = asyncio.Event()
@@ -122,7 +124,7 @@ class Child:
                     *self._arguments,
                     pass_fds=(theirs.fileno(), *self._inherit),
                     process_group=0,
-                    env={"OMP_NUM_THREADS": "1"} | dict(os.environ),
+                    env={"OMP_NUM_THREADS": "1"} | dict(os.environ) | self._environment,
                 )
             if self._stopping.is_set():
                 process.terminate()

@@ -168,11 +168,11 @@ def _for_all(present: Present, duty: str, pause_s: float, step: Step) -> Step:
 
 
 def main() -> None:
-    """Runs the ingester: `LIFELINE SOURCE`."""
-    fd, source = sys.argv[1:]
+    """Runs the ingester: `LIFELINE`, its source in the environment."""
+    (fd,) = sys.argv[1:]
     log_to(emit, "warning", process="ingester")
     try:
-        Ingesting(Source.from_json(source), Lifeline(int(fd))).run()
+        Ingesting(Source.inherited(), Lifeline(int(fd))).run()
     except FusionFactoryError as error:
         _log.critical("%s", error)
         sys.exit(error.exit_code)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
 from fusionfactory.errors import FusionFactoryError
+from fusionfactory.gateway.access.patience import NOW, be_patient
 from fusionfactory.store.shared_duties import duty_leases
 
 if TYPE_CHECKING:
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from fusionfactory.store import Store
 
 __all__ = ["Lease", "alone", "release_all"]
-
-_NOW = sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Double)
 
 
 class Lease:
@@ -44,14 +41,15 @@ class Lease:
         """
         from sqlalchemy.dialects.postgresql import insert
 
-        until = _NOW + self._length_s
+        until = NOW + self._length_s
         values = {"duty": self._duty, "holder": self._holder, "until": until}
-        free = (duty_leases.c.holder == self._holder) | (duty_leases.c.until < _NOW)
+        free = (duty_leases.c.holder == self._holder) | (duty_leases.c.until < NOW)
         wish = insert(duty_leases).values(values)
         wish = wish.on_conflict_do_update(
             index_elements=["duty"], set_={"holder": self._holder, "until": until}, where=free
         )
         with self._store.transaction(write=True) as connection:
+            be_patient(connection)
             taken = connection.execute(wish.returning(duty_leases.c.duty)).first()
         return taken is not None
 
@@ -63,6 +61,7 @@ class Lease:
         """
         mine = (duty_leases.c.duty == self._duty) & (duty_leases.c.holder == self._holder)
         with self._store.transaction(write=True) as connection:
+            be_patient(connection)
             connection.execute(duty_leases.delete().where(mine))
 
 
@@ -73,6 +72,7 @@ def release_all(store: Store, holder: str) -> None:
         StoreError: The store cannot be reached; they run out then.
     """
     with store.transaction(write=True) as connection:
+        be_patient(connection)
         connection.execute(duty_leases.delete().where(duty_leases.c.holder == holder))
 
 

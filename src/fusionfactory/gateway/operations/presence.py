@@ -62,23 +62,25 @@ class Presence:
 
         with self._store.transaction(write=True) as connection:
             be_patient(connection)
-            if self._started is None:
-                values = {"id": self._gateway, "address": self._address}
-                came = insert(gateways).values(**values, started=NOW, seen=NOW)
-                again = {"address": self._address, "started": NOW, "seen": NOW}
-                came = came.on_conflict_do_update(index_elements=["id"], set_=again)
-                started = connection.execute(came.returning(gateways.c.started)).scalar_one()
-            else:
-                started = self._started
-                mine = (gateways.c.id == self._gateway) & (gateways.c.started == started)
-                told = connection.execute(gateways.update().where(mine).values(seen=NOW))
-                if told.rowcount == 0:
-                    msg = (
-                        f"another gateway calls itself {self._gateway!r}, too, and started later: "
-                        "one of the two state folders is a copy; stop that gateway, delete "
-                        "`gateway-id` in its folder and start it again"
-                    )
-                    raise StoreError(msg)
+            begun = NOW if self._started is None else self._started
+            told = insert(gateways).values(
+                id=self._gateway, address=self._address, started=begun, seen=NOW
+            )
+            # Not only an update: a database that was restored may not know of it, or of an older
+            # start.
+            told = told.on_conflict_do_update(
+                index_elements=["id"],
+                set_={name: told.excluded[name] for name in ("address", "started", "seen")},
+                where=None if self._started is None else gateways.c.started <= self._started,
+            )
+            started = connection.execute(told.returning(gateways.c.started)).scalar()
+            if started is None:
+                msg = (
+                    f"another gateway calls itself {self._gateway!r}, too, and started later: "
+                    "one of the two state folders is a copy; stop that gateway, delete "
+                    "`gateway-id` in its folder and start it again"
+                )
+                raise StoreError(msg)
             today = gateways.c.seen >= sa.func.floor(NOW / _DAY_S) * _DAY_S
             count = sa.select(sa.func.count()).select_from(gateways).where(today)
             there = connection.execute(count).scalar_one()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -21,6 +22,8 @@ FIXED = (
     "dashboard",
 )  # fmt: skip
 """Settings of `[serve]` that count from the next start, not from a reload."""
+
+_VARIABLE = "FUSIONFACTORY_GATEWAY_SOURCE"
 
 FileStamp: TypeAlias = tuple[int, int, int] | None
 """Of the settings file; another one means that it changed; None where there is no file."""
@@ -72,8 +75,17 @@ class Source:
             return None
         return found.st_mtime_ns, found.st_ino, found.st_size
 
+    def environment(self) -> dict[str, str]:
+        """Hands it to a process: everybody can read command lines, and it may name a password."""
+        return {_VARIABLE: self.to_json()}
+
+    @classmethod
+    def inherited(cls) -> Self:
+        """What this process was handed; what it starts itself is not."""
+        return cls.from_json(os.environ.pop(_VARIABLE))
+
     def to_json(self) -> str:
-        """For the command line of a process."""
+        """As text."""
         file = None if self.file is None else str(self.file)
         return json.dumps({"file": file, "given": self.given, "fixed": self.fixed})
 

@@ -52,18 +52,19 @@ class Supervisor:
         metrics = config.serve.state / "metrics"
         _empty(metrics)
         package = "fusionfactory.gateway.operations"
-        arguments = (source.to_json(),)
+        environment = source.environment()
         self._workers = [
             Child(
                 f"worker {number}",
                 f"{package}.worker",
-                (*arguments, str(number), str(bound.fileno())),
+                (str(number), str(bound.fileno())),
+                environment=environment,
                 inherit=(bound.fileno(),),
                 died=lambda number=number: forget_worker(metrics, number),  # type: ignore[misc]
             )
             for number in range(config.serve.workers)
         ]
-        self._ingester = Child("the ingester", f"{package}.ingester", arguments)
+        self._ingester = Child("the ingester", f"{package}.ingester", (), environment=environment)
         self._draining = asyncio.Event()
 
     async def run(self) -> None:

@@ -165,14 +165,14 @@ class Worker:
 
 
 def main() -> None:
-    """Runs a worker: `LIFELINE SOURCE NUMBER SOCKET`."""
-    fd, source, number, bound = sys.argv[1:]
+    """Runs a worker: `LIFELINE NUMBER SOCKET`, its source in the environment."""
+    fd, number, bound = sys.argv[1:]
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     log_to(emit, "warning", worker=int(number))
     listening = socket.socket(fileno=int(bound))
     listening.set_inheritable(False)
-    worker = Worker(Source.from_json(source), int(number), listening, Lifeline(int(fd)))
+    worker = Worker(Source.inherited(), int(number), listening, Lifeline(int(fd)))
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(worker.run())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fusionfactory.errors import StoreError
 from fusionfactory.gateway.access.pages import check_page
-from fusionfactory.gateway.refusal import Refusal
+from fusionfactory.gateway.refusal import Refusal, store_unavailable
 from fusionfactory.gateway.surface.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ class Endpoint:
             await exchange.refuse(refusal)
         except StoreError as error:
             _log.error("request %s failed: %s", exchange.id, error)
-            msg = "the gateway cannot ask its store at present; ask again, or another gateway"
-            headers = {"retry-after": "1"}
-            await exchange.refuse(Refusal(503, msg, code="store_unavailable", headers=headers))
+            await exchange.refuse(store_unavailable())
         except Exception:  # noqa: BLE001  the gateway's edge: a client gets an answer whatever fails
             _log.exception("request %s failed", exchange.id)
             msg = f"the gateway failed; its log says more under {exchange.id}"
