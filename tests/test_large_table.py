@@ -203,6 +203,14 @@ def test_every_query_is_as_likely_in_a_sample(large: LargeTable) -> None:
     assert found.std() == pytest.approx(np.sqrt(100 * share * (1 - share)), rel=0.25)
 
 
+def test_queries_whose_ids_are_their_texts_are_told_apart(tmp_path: Path) -> None:
+    text = pl.concat_str(pl.lit("question "), "task_id")
+    frame = outcomes(60).filter(pl.col("llm") != "small_think")
+    frame = frame.with_columns(query=text, query_id=text)
+    large = gathered(cut(frame, tmp_path / "many", 2), tmp_path / "gathered")
+    assert len(large.sample(10)) == 10
+
+
 # Fingerprints
 
 

@@ -21,6 +21,7 @@ __all__ = ["Side", "on_sides", "three_sides", "tickets"]
 
 _NEXT_SPLIT = 2**32
 _SAMPLE = 2**16
+_SPREAD = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True)
@@ -70,5 +71,6 @@ def on_sides(queries: pl.DataFrame, sides: Sequence[Side]) -> BoolArray:
 
 def tickets(queries: pl.DataFrame, seed: int) -> FloatArray:
     """(n,) draws of the queries for a sample, near-duplicates one each; of `group` and `key`."""
-    keys = queries["group"].to_numpy() ^ queries["key"].to_numpy()
+    # Spread, or all queries whose ids are their texts would draw the same number.
+    keys = queries["group"].to_numpy() ^ queries["key"].to_numpy() * np.uint64(_SPREAD)
     return draws(keys, seed + _SAMPLE)
