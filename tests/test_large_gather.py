@@ -168,6 +168,42 @@ def test_globs_urls_and_hive_folders_are_read(tmp_path: Path) -> None:
     memory.rm("/hive", recursive=True)
 
 
+def test_a_host_with_a_login_is_read_and_the_login_is_kept_nowhere(tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    from fsspec.implementations.memory import MemoryFileSystem
+    from fsspec.utils import infer_storage_options
+
+    class Hosted(MemoryFileSystem):  # type: ignore[misc]  # fsspec is untyped
+        """As SFTP: paths leave out the host, and without the login nothing is found."""
+
+        protocol = "hosted"
+
+        def __init__(self, username: str = "", password: str = "", **more: Any) -> None:  # noqa: ANN401  of fsspec
+            super().__init__(**more)
+            self.store = MemoryFileSystem.store if (username, password) == ("me", "secret") else {}
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return str(infer_storage_options(path)["path"])
+
+        @staticmethod
+        def _get_kwargs_from_urls(path: str) -> dict[str, Any]:
+            found = infer_storage_options(path)
+            return {name: found[name] for name in ("host", "username", "password") if name in found}
+
+    fsspec.register_implementation("hosted", Hosted, clobber=True)
+    source = cut(outcomes(40), tmp_path / "many", 2)
+    for file in source.iterdir():
+        fsspec.filesystem("memory").pipe(f"/hosted/{file.name}", file.read_bytes())
+    large = LargeTable.scan("hosted://me:secret@there/hosted", scratch=tmp_path / "gathered")
+    assert large.fingerprint() == gathered(source, tmp_path / "plain").fingerprint()
+    assert "secret" not in (tmp_path / "gathered" / "gathered.json").read_text()
+    with pytest.raises(TableError, match=r"^hosted://there/absent: no such file") as caught:
+        LargeTable.scan("hosted://me:secret@there/absent")
+    assert "secret" not in str(caught.value)
+    fsspec.filesystem("memory").rm("/hosted", recursive=True)
+
+
 @pytest.mark.parametrize(
     ("place", "reason"),
     [

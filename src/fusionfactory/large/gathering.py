@@ -26,7 +26,7 @@ from fusionfactory.large.binding import bind, reject_shared_ids
 from fusionfactory.large.bins import Bins
 from fusionfactory.large.manifest import MANIFEST, Manifest, PartFacts
 from fusionfactory.large.parts import queries_file
-from fusionfactory.large.places import find_files, is_url, key_of, local_copy
+from fusionfactory.large.places import find_files, is_url, key_of, local_copy, without_login
 from fusionfactory.large.scatter import ARMS, BASES, NAMES, origin_of, row_bytes, row_count, scatter
 from fusionfactory.long_form import ARM_COLUMNS, arms_of, first_known
 
@@ -97,7 +97,7 @@ def gather(
                 msg = f"holds another or an older table than {source}: delete it, or name another"
                 raise TableError(msg, file=target)
             return target
-        _Gathering(str(source), files, target, key, part_bytes, progress).run()
+        _Gathering(without_login(source), files, target, key, part_bytes, progress).run()
     return target
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "key_of",
     "local_copy",
     "open_remote",
+    "without_login",
 ]
 
 _WILD = "*?["
@@ -38,16 +40,15 @@ class SourceFile:
         name: Its path or URL.
         size: Bytes.
         version: What changes with its content: its time, or the storage's tag.
+        system: The fsspec file system that it must be fetched from, if any.
+        path: There.
     """
 
     name: str
     size: int
     version: str
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether it must be fetched."""
-        return is_url(self.name)
+    system: Any = None
+    path: str = ""
 
 
 def find_files(source: str | Path) -> tuple[SourceFile, ...]:
@@ -66,7 +67,7 @@ def find_files(source: str | Path) -> tuple[SourceFile, ...]:
         raise TableError(msg, file=empty[0].name)
     if not files:
         msg = "no Parquet files: expected a file, a folder of *.parquet, a glob or a URL"
-        raise TableError(msg, file=source)
+        raise TableError(msg, file=without_login(source))
     return tuple(sorted(files, key=lambda file: file.name))
 
 
@@ -83,6 +84,11 @@ def holds_parquet(folder: str | Path) -> bool:
     return next(Path(folder).glob("*.parquet"), None) is not None
 
 
+def without_login(place: str | Path) -> str:
+    """A place as it may be shown and kept: its URL without user and password."""
+    return re.sub(r"(?<=://)[^/@]*@", "", str(place))
+
+
 @contextmanager
 def open_remote(url: str) -> Iterator[Any]:
     """A file at a URL, open for writing; it is there once all of it is written.
@@ -97,12 +103,12 @@ def open_remote(url: str) -> Iterator[Any]:
             yield file
     except OSError as error:
         msg = f"cannot be written ({error})"
-        raise TableError(msg, file=url) from None
+        raise TableError(msg, file=without_login(url)) from None
 
 
 def key_of(files: Sequence[SourceFile]) -> str:
     """A digest of the files' names, sizes and versions."""
-    content = json.dumps([astuple(file) for file in files])
+    content = json.dumps([(file.name, file.size, file.version) for file in files])
     return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
@@ -117,7 +123,7 @@ def _local(source: str | Path) -> list[SourceFile]:
         found = [file for file in found if file.is_file()]
     else:
         msg = "no such file or folder"
-        raise TableError(msg, file=source)
+        raise TableError(msg, file=without_login(source))
     stats = [(file, file.stat()) for file in found]
     return [SourceFile(str(file), stat.st_size, str(stat.st_mtime_ns)) for file, stat in stats]
 
@@ -143,12 +149,20 @@ def _remote(source: str) -> list[SourceFile]:
             listed = {path: system.info(path)}
     except FileNotFoundError:
         msg = "no such file or folder"
-        raise TableError(msg, file=source) from None
+        raise TableError(msg, file=without_login(source)) from None
     except OSError as error:
         msg = f"cannot be listed ({error})"
-        raise TableError(msg, file=source) from None
+        raise TableError(msg, file=without_login(source)) from None
+    # Names may leave out what the URL says of host and login; so the file system comes along.
+    host = str(system.storage_options.get("host") or "")
     return [
-        SourceFile(system.unstrip_protocol(name), int(info["size"] or 0), _version(info))
+        SourceFile(
+            system.unstrip_protocol(name),
+            int(info["size"] or 0),
+            _version(info) + host,
+            system,
+            name,
+        )
         for name, info in listed.items()
         if info["type"] == "file"
     ]
@@ -163,13 +177,13 @@ def _file_system(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError:
-        what = f"Opening {url}"
+        what = f"Opening {without_login(url)}"
         raise MissingExtraError(what, "ray") from None
     try:
         system, path = url_to_fs(url)
     except (ImportError, ValueError) as error:
         msg = f"fsspec cannot open it: {error}"
-        raise TableError(msg, file=url) from None
+        raise TableError(msg, file=without_login(url)) from None
     return system, path
 
 
@@ -182,16 +196,15 @@ def local_copy(file: SourceFile, folder: Path) -> Iterator[Path]:
     Raises:
         TableError: It cannot be fetched.
     """
-    if not file.is_remote:
+    if file.system is None:
         yield Path(file.name)
         return
-    system, path = _file_system(file.name)
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        said = (part for part in path.split("/")[:-1] if "=" in part)
+        said = (part for part in file.path.split("/")[:-1] if "=" in part)
         copy = Path(place, *said, "fetched.parquet")
         try:
             copy.parent.mkdir(parents=True, exist_ok=True)
-            with system.open(path, "rb") as remote, copy.open("wb") as local:
+            with file.system.open(file.path, "rb") as remote, copy.open("wb") as local:
                 shutil.copyfileobj(remote, local, 2**20)
         except OSError as error:
             msg = f"cannot be fetched ({error}): run it again to go on from here"
