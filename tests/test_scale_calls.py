@@ -174,6 +174,27 @@ def test_an_interrupt_keeps_what_is_paid(meter: Meter, store: Store, tmp_path: P
     assert not any(call.gone for call in meter.calls)
 
 
+@pytest.mark.parametrize("engine", ["local", "threads"])
+def test_what_fails_after_an_interrupt_is_not_waited_for(
+    meter: Meter, store: Store, tmp_path: Path, engine: str
+) -> None:
+    meter.latency_s = 0.2
+    config = settings_for(meter, tmp_path, concurrency=2)
+
+    def interrupt() -> None:
+        meter.wait(lambda meter: len(meter.calls) == 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    calls = calls_for(config, [f"again {i}" for i in range(10)])
+    summary = collect_by(engine, config, store, calls)
+    thread.join()
+    assert summary.stopped == ("interrupted",)
+    assert summary.done + summary.left == 20
+    assert summary.done == store.count() <= 2
+
+
 def test_the_second_interrupt_waits_for_no_worker_that_never_starts(
     meter: Meter, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

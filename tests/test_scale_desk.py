@@ -149,6 +149,20 @@ def test_an_answer_that_spends_the_budget_lets_no_waiting_call_start() -> None:
     asyncio.run(body())
 
 
+def test_who_wants_to_try_again_after_the_end_is_told_of_it_again() -> None:
+    async def body() -> None:
+        desk = desk_for(10)
+        await desk.open("a", range(10))
+        await desk.tell("a", [Want(0, "e", 0.0)])
+        assert (await hears(desk, "a")).grants == (0,)
+        await desk.stop("interrupted")
+        assert await hears(desk, "a") == News(ends=(("e", None),))
+        await desk.tell("a", [Return(0, overloaded=True), Want(1, "e", 0.0)])
+        assert await hears(desk, "a") == News(ends=(("e", None),))
+
+    asyncio.run(body())
+
+
 def test_a_budget_that_the_last_answer_spends_stops_nothing() -> None:
     async def body() -> None:
         desk = desk_for(1, budget_usd=0.5 * COST_USD)

@@ -145,8 +145,8 @@ class Desk:
         for slot in returned:
             slot.release()
         for event in events:
-            if seat and isinstance(event, Want) and (event.endpoint, None) not in self._ends:
-                seat.wait(event, self._limiters[event.endpoint], self._room)
+            if seat and isinstance(event, Want):
+                self._line_up(seat, event)
 
     async def hear(self, worker: str) -> News:
         """What a worker is to know, as soon as there is something.
@@ -222,6 +222,14 @@ class Desk:
         self._unwritten += 1
         if self._unwritten >= MOST_UNWRITTEN:
             self._room.clear()
+
+    def _line_up(self, seat: Seat, want: Want) -> None:
+        end = want.endpoint, None
+        if end in self._ends:
+            # It was under way when that ended, has failed, and would wait for ever to try again.
+            seat.end([end])
+        else:
+            seat.wait(want, self._limiters[want.endpoint], self._room)
 
     def _tries(self, first: int, left: int) -> int:
         """How often a batch was taken on without an answer since."""
