@@ -15,7 +15,7 @@ import pytest
 from command_line import run
 from fusionfactory.config import Config
 from fusionfactory.errors import ConfigError, StoreError
-from fusionfactory.gateway.access import Access, Client, KeyFile, Meters
+from fusionfactory.gateway.access import Access, Client, Key, KeyFile, Meters
 from fusionfactory.gateway.access.shared_keys import SharedKeys
 from fusionfactory.gateway.access.usage import all_meters
 from fusionfactory.gateway.operations.presence import all_seen
@@ -161,6 +161,22 @@ def test_a_key_is_added_by_any_gateways_folder(hosts: Hosts, store: Store) -> No
     assert KeyFile(hosts.all[2].folder, SharedKeys(store)).revoke("bob").revoked is not None
     with pytest.raises(ConfigError, match="there is or was a key 'bob'"):
         file.add("bob")
+
+
+class _LostAfterwards(SharedKeys):
+    def add(self, name: str, **limits: Any) -> tuple[Key, str]:  # noqa: ANN401  those of a key
+        made = super().add(name, **limits)
+        self._store.close()
+        return made
+
+
+def test_a_key_is_told_though_the_store_is_lost_after_it_was_made(hosts: Hosts, url: str) -> None:
+    file = KeyFile(hosts.all[0].folder, _LostAfterwards(Store(url)))
+    _, token = file.add("alice")
+    assert file.read() == ()
+    hosts.exchange()
+    hosts.clock[0] += 1.0
+    assert hosts.all[0].client(token).key == "alice"
 
 
 def test_keys_of_before_are_taken_in_with_what_they_used(tmp_path: Path, store: Store) -> None:

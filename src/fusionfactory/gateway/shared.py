@@ -44,7 +44,8 @@ def identity(folder: Path) -> str:
     """The name of the gateway whose state the folder is: its host's, and letters of its own.
 
     It is made once and kept in `gateway-id`, so that a gateway which is started again is the same
-    one. A copy of the folder would be the same one, too: delete that file in a copy.
+    one. A copy of the folder would be the same one, too: delete that file and `shared`, which
+    counts what keys used, in a copy.
 
     Raises:
         ConfigError: The folder cannot be written.

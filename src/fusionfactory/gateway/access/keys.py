@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from fusionfactory.atomic import write_atomically
-from fusionfactory.errors import ConfigError
+from fusionfactory.errors import ConfigError, StoreError
 from fusionfactory.gateway.access.key import Key, check_name, new_key
 from fusionfactory.gateway.access.meter import Meters
 
@@ -96,7 +96,8 @@ class KeyFile:
         if self._shared is not None:
             self._renew()
             made = self._shared.add(name, **limits)
-            self._renew()
+            with suppress(StoreError):  # a gateway follows by itself; the key is told only now
+                self._renew()
             return made
         with self._changing():
             there = self._own()

@@ -78,7 +78,8 @@ class Presence:
                 msg = (
                     f"another gateway calls itself {self._gateway!r}, too, and started later: "
                     "one of the two state folders is a copy; stop that gateway, delete "
-                    "`gateway-id` in its folder and start it again"
+                    "`gateway-id` and `shared` in its folder, for what keys used is counted there "
+                    "a second time, and start it again"
                 )
                 raise StoreError(msg)
             today = gateways.c.seen >= sa.func.floor(NOW / _DAY_S) * _DAY_S
