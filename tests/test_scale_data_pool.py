@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fusionfactory.config import ScaleSection
+from fusionfactory.errors import ClusterError
 from fusionfactory.scale.pool import cpu_share, mapped, threads_env
 from fusionfactory.scale.sandboxes import sandbox_nodes
 
@@ -57,6 +58,19 @@ def test_actors_are_put_on_the_nodes_that_are_named(which: int) -> None:
 
 def test_where_the_named_node_is_gone_any_will_do() -> None:
     assert sorted(row["n"] for row in places(["0" * 56])) == [0, 1, 2]
+
+
+def test_what_keeps_a_worker_from_starting_is_told() -> None:
+    import pyarrow as pa
+
+    class Worker:
+        def __init__(self) -> None:
+            import importlib
+
+            importlib.import_module("an_extra_that_no_node_has")
+
+    with pytest.raises(ClusterError, match=r"a worker cannot start: .*No module named 'an_extra_th"):
+        list(mapped([pa.table({"n": [1]})], Worker, {}, ScaleSection(workers=1)))
 
 
 def test_no_parts_are_no_work() -> None:

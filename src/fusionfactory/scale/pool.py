@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["cpu_share", "losses_told", "mapped", "threads_env"]
 
 _LARGEST_SHARE = 1.0
+_NO_START = "The actor died because of an error raised in its creation task"
 
 
 def mapped(
@@ -71,7 +72,7 @@ def mapped(
 
 @contextmanager
 def losses_told() -> Iterator[None]:
-    """Raises ClusterError for what Ray says where it has given work up."""
+    """Raises ClusterError for what Ray says where it has given work up, or cannot begin it."""
     import ray.exceptions as lost
 
     try:
@@ -84,7 +85,14 @@ def losses_told() -> Iterator[None]:
         lost.TaskUnschedulableError,
         lost.ActorUnschedulableError,
     ) as error:
-        what = str(error).strip().splitlines()[0]
+        lines = str(error).strip().splitlines()
+        if lines[0].startswith(_NO_START):
+            msg = (
+                f"a worker cannot start: {lines[-1].strip()}; every node needs this version of the "
+                "package, with the same extras"
+            )
+            raise ClusterError(msg) from error
+        what = lines[0]
         msg = f"the cluster lost work again and again ({type(error).__name__}: {what})"
         raise ClusterError(
             msg + "; what was done is kept, and the next run goes on there"
