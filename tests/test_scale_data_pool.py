@@ -69,7 +69,7 @@ def test_what_keeps_a_worker_from_starting_is_told() -> None:
 
             importlib.import_module("an_extra_that_no_node_has")
 
-    with pytest.raises(ClusterError, match=r"a worker cannot start: .*No module named 'an_extra_th"):
+    with pytest.raises(ClusterError, match=r"a worker cannot start: .*No module named 'an_extra"):
         list(mapped([pa.table({"n": [1]})], Worker, {}, ScaleSection(workers=1)))
 
 
