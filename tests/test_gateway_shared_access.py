@@ -324,6 +324,22 @@ def test_an_unknown_cost_counts_as_the_mean_of_all_gateways(hosts: Hosts) -> Non
     assert refusal(hosts.all[2], token).status == 429
 
 
+def test_a_crowd_behind_one_key_asks_once_and_waits_together(hosts: Hosts) -> None:
+    token, host = hosts.add(usd_per_day=1.0), hosts.all[0]
+    client = host.client(token)
+    assert client.meter is not None
+    assert client.meter.elsewhere is not None
+
+    async def crowd() -> None:
+        await asyncio.gather(*(host.workers[0].prepare(client) for _ in range(50)))
+
+    before = client.meter.elsewhere.asked
+    with host.duty():
+        asyncio.run(crowd())
+    assert client.meter.elsewhere.asked == before + 1
+    host.workers[0].admit(client, 0)
+
+
 def test_a_gateway_that_is_cut_off_spends_what_it_was_granted_and_no_more(hosts: Hosts) -> None:
     token = hosts.add(usd_per_day=1.0)
     cut, *others = hosts.all

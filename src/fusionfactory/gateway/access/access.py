@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from fusionfactory.gateway.access.elsewhere import Elsewhere
     from fusionfactory.gateway.access.key import Key
     from fusionfactory.gateway.access.keys import Stamp
     from fusionfactory.serve_settings import ServeSection
@@ -86,6 +87,7 @@ class Access:
         self._meters = Meters(folder, worker, workers, shared=shared)
         self._clock = clock
         self._deaf_until: dict[str | None, float] = {}
+        self._waiting: dict[str | None, asyncio.Task[None]] = {}
         self._clients: dict[bytes, Client] = {}
         self._stamp: Stamp = None
         self._looked = -math.inf
@@ -133,17 +135,27 @@ class Access:
             return
         if loop.time() < self._deaf_until.get(client.key, 0.0):
             return
+        waiting = self._waiting.get(client.key)
+        if waiting is None:
+            waiting = self._waiting[client.key] = loop.create_task(
+                self._wait(client, meter.elsewhere)
+            )
+            waiting.add_done_callback(lambda _: self._waiting.pop(client.key))
+        # A client that hangs up ends nobody else's wait.
+        await asyncio.shield(waiting)
+
+    async def _wait(self, client: Client, elsewhere: Elsewhere) -> None:
+        """One wait for all requests of a key."""
+        loop = asyncio.get_running_loop()
         until = loop.time() + _ASK_S
-        asked = meter.elsewhere.ask()
+        asked = elsewhere.ask()
         while loop.time() < until:
             await asyncio.sleep(_AGAIN_S)
-            answered = meter.elsewhere.is_answered(asked)
+            answered = elsewhere.is_answered(asked)
             if self._settled(client, Room.SPENT, *((Room.NOWHERE,) if answered else ())):
                 return
-            if loop.time() < self._deaf_until.get(client.key, 0.0):
-                return
             if answered:  # others still hold what is left: they give it back when they hear of it
-                asked = meter.elsewhere.ask()
+                asked = elsewhere.ask()
         self._deaf_until[client.key] = loop.time() + _DEAF_S
 
     def admit(self, client: Client, tokens: int) -> dict[str, str]:
