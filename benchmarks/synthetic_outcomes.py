@@ -61,7 +61,7 @@ def repeated(
 
 def _copy(table: pl.DataFrame, number: int, *, distinct: bool) -> pl.DataFrame:
     query = pl.lit(f"{number}: ") + pl.col("query") if distinct else pl.col("query")
-    return table.with_columns(query, task_id=pl.col("task_id") + f"~{number}")
+    return table.with_columns(query=query, task_id=pl.col("task_id") + f"~{number}")
 
 
 def main() -> None:
