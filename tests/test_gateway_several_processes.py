@@ -27,7 +27,7 @@ WITHIN_S = 30.0
 """Far more than a change needs to get to every host, for machines that do much else."""
 
 
-BUDGET_USD = 0.002
+BUDGET_USD = 0.01
 PRICES = Knobs(input_price=1.0, output_price=2.0)
 """As in `settings`, so that the stub counts what keys are charged."""
 
@@ -131,7 +131,8 @@ def test_a_budget_holds_though_hosts_are_killed_and_cut_off(
         hosts.ways[2].mend()
         clients.wait(lambda: len(clients.bad) > 30 and clients.answered[-30:] == clients.bad[-30:])
     costs = [served.cost_usd for served in stub.ledger[known:]]
-    under_way = 2 * clients.threads * max(costs)
+    # Each host reaches its own part at a time of its own; one more has calls under way as it dies.
+    under_way = (len(hosts.hosts) + 1) * clients.threads * max(costs)
     assert BUDGET_USD / 2 < sum(costs) <= BUDGET_USD + under_way
     assert {one.reply.status for one in clients.bad if one.reply is not None} <= {429, 503}
 
