@@ -73,7 +73,8 @@ def trials_on_ray(
             yield (place, number), tried
     finally:
         for reference in running:
-            ray.cancel(reference, force=True)
+            # By force, Ray 2.60 ends this process where the task ends at the same moment.
+            ray.cancel(reference, force=False)
 
 
 class _Ground:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fusionfactory.errors import ConfigError, StoreAwayError
 from fusionfactory.gateway.access.keys import KeyFile
 from fusionfactory.gateway.access.shared_keys import shared_keys
-from fusionfactory.gateway.build import known_store
+from fusionfactory.gateway.build import journal_folder, known_store
 from fusionfactory.gateway.fleet import Fleet
 from fusionfactory.gateway.learning.shared_book import shared_book
 from fusionfactory.gateway.learning.versions import Versions
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from fusionfactory.serve_settings import ServeSection
 
 __all__ = ["Started", "serve"]
+
+_FIRST_TRIES = 3
+_TRY_AGAIN_S = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +85,7 @@ def serve(
     with known_store(config) as store:
         versions = Versions(settings.state, shared_book(config, store))
         keys = KeyFile(settings.state, shared_keys(config, store))
-        _follow(versions, keys)
+        _follow(versions, keys, first=not journal_folder(settings).is_dir())
         _check_keys(settings, keys)
         passed_over = router is not None and versions.current is not None
         if router is not None and not passed_over:
@@ -114,13 +117,25 @@ def _check_keys(settings: ServeSection, keys: KeyFile) -> None:
         raise ConfigError(msg, field="serve.keys")
 
 
-def _follow(versions: Versions, keys: KeyFile) -> None:
-    """Begins with what the store says, or with what it said last where it is away."""
-    try:
-        versions.follow()
-        keys.follow()
-    except StoreAwayError as error:
-        _log.error("starting with the routers and keys that were known last: %s", error)
+def _follow(versions: Versions, keys: KeyFile, *, first: bool) -> None:
+    """Begins with what the store says, or with what it said last where it is away.
+
+    Args:
+        versions: Of the router.
+        keys: Of clients.
+        first: Nothing was said yet, so it is worth a few tries.
+    """
+    for left in reversed(range(_FIRST_TRIES if first else 1)):
+        try:
+            versions.follow()
+            keys.follow()
+        except StoreAwayError as error:
+            if not left:
+                _log.error("starting with the routers and keys that were known last: %s", error)
+            else:
+                time.sleep(_TRY_AGAIN_S)
+        else:
+            return
 
 
 def _register(versions: Versions, path: Path, fleet: Fleet, *, network: bool) -> bool:
