@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import psycopg
-
 from fusionfactory.cli.gateway_log import versions_of
 from fusionfactory.config import read_config
 from fusionfactory.routers import load_router
@@ -107,6 +105,8 @@ class Fleet:
 
     def stored(self) -> set[str]:
         """Ids of the requests in the store."""
+        import psycopg
+
         with psycopg.connect(self.database) as connection:
             found = connection.execute(
                 "SELECT queries.id FROM requests JOIN queries ON queries.no = requests.query_no"
@@ -115,6 +115,8 @@ class Fleet:
 
     def duties(self) -> dict[str, str]:
         """What one gateway does for all, and which one has it."""
+        import psycopg
+
         with psycopg.connect(self.database) as connection:
             return dict(connection.execute("SELECT duty, holder FROM duty_leases").fetchall())
 
