@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from fusionfactory.calls import Progress
     from metered_endpoint import Meter
 
+pytest.importorskip("pyarrow", reason="the extra `ray` is not installed")
+
 
 @pytest.fixture
 def meter() -> Iterator[Meter]:

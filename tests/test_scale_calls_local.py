@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from fusionfactory.config import Config
 from fusionfactory.plan import plan_calls
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from fusionfactory.collect import ArmCall
     from fusionfactory.scale.messages import Paid
+
+pytest.importorskip("pyarrow", reason="the extra `ray` is not installed")
 
 QUESTIONS = ("What is the capital of France?", "What is two and two?", "Name a colour.")
 
