@@ -31,6 +31,7 @@ def server() -> Iterator[PostgresServer]:
 
 
 def test_the_first_start_needs_the_store_and_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and nobody listens there
         store = f"postgresql://postgres:secret@127.0.0.1:{taken.getsockname()[1]}/log"
