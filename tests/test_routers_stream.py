@@ -130,6 +130,14 @@ def test_a_router_that_needs_its_queries_says_so() -> None:
         make_router("knn").fit_stream(STREAM)
 
 
+def test_a_router_that_claims_statistics_without_learning_from_them_is_told() -> None:
+    class Claims(type(make_router("knn"))):  # type: ignore[misc]
+        fits_from = "statistics"
+
+    with pytest.raises(UnsupportedError, match="'knn' claims to fit from statistics"):
+        Claims().fit_stream(STREAM)
+
+
 def test_an_unscored_arm_is_named() -> None:
     quality = TABLE.quality.copy()
     quality[:, TABLE.arm_names.index("arm-1")] = np.nan

@@ -154,8 +154,12 @@ class Router(Estimator, ABC):
 
         Args:
             stream: As given to `fit_stream`.
+
+        Raises:
+            UnsupportedError: The router claims to fit from statistics, and lacks this.
         """
-        raise NotImplementedError
+        msg = f"router {self.name!r} claims to fit from statistics, but has no `_fit_stream`"
+        raise UnsupportedError(msg)
 
     def _check(self, coverage: Mapping[str, float], policy: Policy | None) -> None:
         """Raises what `fit` says it raises.
