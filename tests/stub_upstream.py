@@ -94,8 +94,8 @@ class Served:
         status: Of the answer.
         input_tokens: Of the prompt.
         output_tokens: Of what was sent.
-        cost_usd: What the caller pays: nothing for errors, a broken stream for what it sent.
-        complete: Whether all of a good answer was sent.
+        prices: USD per million tokens of prompts and answers.
+        complete: Whether all of a good answer was sent, or is but for its end.
         gone: Whether the caller went away before the end.
         ended: Whether it is over.
     """
@@ -109,10 +109,16 @@ class Served:
     status: int = 200
     input_tokens: int = 0
     output_tokens: int = 0
-    cost_usd: float = 0.0
+    prices: tuple[float, float] = (0.0, 0.0)
     complete: bool = False
     gone: bool = False
     ended: bool = False
+
+    @property
+    def cost_usd(self) -> float:
+        """What the caller pays: nothing for errors, a broken stream for what it sent."""
+        of_input, of_output = self.prices
+        return (self.input_tokens * of_input + self.output_tokens * of_output) / 1e6
 
 
 class StubUpstream:
@@ -181,6 +187,7 @@ class StubUpstream:
             calls = self.asked().count(served.model)
             self.ledger.append(served)
             knobs = self.models.get(served.model) or Knobs()
+            served.prices = knobs.input_price, knobs.output_price
             if knobs.faulty_calls is None or calls < knobs.faulty_calls:
                 served.fault = knobs.fault
             if self.key is not None and headers.get("authorization") != f"Bearer {self.key}":
@@ -195,13 +202,9 @@ class StubUpstream:
                 else:
                     response = await answer(request, served, knobs)
             except (asyncio.CancelledError, ConnectionError):
-                served.gone = True
+                served.complete, served.gone = False, True
                 raise
             finally:
-                served.cost_usd = (
-                    served.input_tokens * knobs.input_price
-                    + served.output_tokens * knobs.output_price
-                ) / 1e6
                 served.ended = True
             return response
 
@@ -259,8 +262,9 @@ async def _whole(
         _abort(request)
         return part
     await response.prepare(request)
-    await response.write_eof()
+    # Before the caller has all of it, and may ask.
     served.complete = True
+    await response.write_eof()
     return response
 
 
@@ -288,9 +292,9 @@ async def _stream(
             await _break(request, response, served.fault)
             return response
         await asyncio.sleep(knobs.chunk_s)
+    served.complete = True
     await _event(response, "[DONE]")
     await response.write_eof()
-    served.complete = True
     return response
 
 
