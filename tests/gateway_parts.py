@@ -24,7 +24,7 @@ import uvicorn
 import uvloop
 
 from fusionfactory.config import Config
-from fusionfactory.gateway.access.access import Access
+from fusionfactory.gateway.access import Access, KeyFile, Meters
 from fusionfactory.gateway.app import make_app
 from fusionfactory.gateway.cache import AnswerCache
 from fusionfactory.gateway.fleet import Fleet
@@ -300,6 +300,10 @@ def served_gateway(
             client.close()
         stopping.set()
         thread.join(20.0)
+    if keys := KeyFile(state).read():
+        meters, now = Meters(state), time.time()
+        left = {key.name: meters(key.number).spending(now)[0].under_way for key in keys}
+        assert left == dict.fromkeys(left, 0.0), "requests are under way for ever"
 
 
 def _made(config: Config, state: Path, store: Store, *, routing: bool) -> tuple[Gateway, Told]:

@@ -143,7 +143,7 @@ def test_a_key_is_added_shown_once_and_revoked(
     access = Access(ServeSection(keys="required"), here / "state")
     client = access.authorise({"authorization": f"Bearer {made['key']}"})
     assert (client.key, client.models, client.rpm) == ("alice", frozenset({"priced"}), 9)
-    access.settle(client, 10, 0.25)
+    access.admit(client, 10).settle(10, 0.25)
 
     assert run("keys", "list", "--json") == 0
     (row,) = json.loads(capsys.readouterr().out)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,10 @@ from fusionfactory.gateway.refusal import Refusal
 from fusionfactory.serve_settings import ServeSection
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from fusionfactory.gateway.access import Admission
 
 NOON = 1_780_315_200.0  # 2026-06-01 12:00:00 UTC
 DAY_S = 86_400.0
@@ -29,6 +33,7 @@ class Workers:
 
     def __init__(self, folder: Path, count: int = 2, **limits: Any) -> None:  # noqa: ANN401
         self.now, self.folder = NOON, folder
+        self.under_way: dict[int, list[Admission]] = defaultdict(list)
         _, self.token = KeyFile(folder).add("alice", **limits)
         self.start(count)
 
@@ -42,11 +47,17 @@ class Workers:
     def client(self, worker: int = 0) -> Client:
         return self.all[worker].authorise({"authorization": f"Bearer {self.token}"})
 
-    def admit(self, worker: int = 0, tokens: int = 0) -> dict[str, str]:
-        return self.all[worker].admit(self.client(worker), tokens)
+    def admit(self, worker: int = 0, tokens: int = 0) -> Mapping[str, str]:
+        admission = self.all[worker].admit(self.client(worker), tokens)
+        self.under_way[worker].append(admission)
+        return admission.headers
 
-    def settle(self, worker: int, tokens: int | None, usd: float | None, admitted: int = 0) -> None:
-        self.all[worker].settle(self.client(worker), tokens, usd, admitted=admitted)
+    def settle(self, worker: int, tokens: int | None, usd: float | None) -> None:
+        self.under_way[worker].pop().settle(tokens, usd)
+
+    def spend(self, worker: int, usd: float | None) -> None:
+        self.admit(worker)
+        self.settle(worker, 10, usd)
 
     def refusal(self, worker: int = 0, tokens: int = 0) -> Refusal:
         with pytest.raises(Refusal, match="'alice'") as caught:
@@ -116,9 +127,9 @@ def test_tokens_count_as_estimated_and_then_as_used(tmp_path: Path) -> None:
     assert workers.admit(0, 600)["x-ratelimit-remaining-tokens"] == "400"
     refusal = workers.refusal(1, 500)
     assert "1000 tokens a minute" in refusal.message
-    workers.settle(0, 100, 0.0, admitted=600)
+    workers.settle(0, 100, 0.0)
     assert workers.admit(1, 500)["x-ratelimit-remaining-tokens"] == "400"
-    workers.settle(1, 2000, 0.0, admitted=500)
+    workers.settle(1, 2000, 0.0)
     workers.refusal(0, 1)
 
 
@@ -130,9 +141,8 @@ def test_a_request_longer_than_a_minutes_tokens_is_not_to_be_tried_again(tmp_pat
 
 def test_a_budget_counts_over_all_workers(tmp_path: Path) -> None:
     workers = Workers(tmp_path, usd_per_day=1.0)
-    workers.settle(0, 10, 0.6)
-    workers.admit(1)
-    workers.settle(1, 10, 0.4)
+    workers.spend(0, 0.6)
+    workers.spend(1, 0.4)
     refusal = workers.refusal(0)
     assert refusal.code == "insufficient_quota"
     assert refusal.headers == {"retry-after": str(12 * 3600), "x-should-retry": "false"}
@@ -141,11 +151,10 @@ def test_a_budget_counts_over_all_workers(tmp_path: Path) -> None:
 
 def test_a_day_and_a_month_begin_anew_in_utc(tmp_path: Path) -> None:
     workers = Workers(tmp_path, usd_per_day=1.0, usd_per_month=1.5)
-    workers.settle(0, 10, 1.0)
+    workers.spend(0, 1.0)
     workers.refusal()
     workers.now += DAY_S / 2
-    workers.admit()
-    workers.settle(0, 10, 0.5)
+    workers.spend(0, 0.5)
     assert "2026-07-01 00:00 UTC" in workers.refusal().message
     workers.now = datetime(2026, 7, 1, tzinfo=UTC).timestamp() - 0.001
     workers.refusal()
@@ -156,7 +165,7 @@ def test_a_day_and_a_month_begin_anew_in_utc(tmp_path: Path) -> None:
 def test_the_year_turns(tmp_path: Path) -> None:
     workers = Workers(tmp_path, usd_per_month=1.0)
     workers.now = datetime(2026, 12, 31, 23, tzinfo=UTC).timestamp()
-    workers.settle(0, 1, 1.0)
+    workers.spend(0, 1.0)
     assert "2027-01-01 00:00 UTC" in workers.refusal().message
     workers.now += 3600
     workers.admit()
@@ -164,29 +173,86 @@ def test_the_year_turns(tmp_path: Path) -> None:
 
 def test_an_unknown_cost_counts_as_the_mean_of_the_known_ones(tmp_path: Path) -> None:
     workers = Workers(tmp_path, usd_per_day=1.0)
-    workers.settle(0, 10, 0.1)
-    workers.settle(1, 10, 0.3)
-    for turn in range(2):
-        workers.settle(turn, None, None)
-        workers.admit()
-    workers.settle(0, None, None)
+    workers.spend(0, 0.1)
+    workers.spend(1, 0.3)
+    for turn in range(3):
+        workers.spend(turn % 2, None)
     workers.refusal()
 
 
 def test_what_costs_nothing_spends_nothing(tmp_path: Path) -> None:
     workers = Workers(tmp_path, usd_per_day=0.01)
     for _ in range(100):
-        workers.admit()
-        workers.settle(0, 0, 0.0)
+        workers.spend(0, 0.0)
     workers.admit()
 
 
 @pytest.mark.parametrize("then", [1, 2, 5])
 def test_what_was_spent_outlives_a_restart_with_other_workers(tmp_path: Path, then: int) -> None:
     workers = Workers(tmp_path, 4, usd_per_day=1.0)
-    workers.settle(3, 10, 1.0)
+    workers.spend(3, 1.0)
     workers.start(then)
     workers.refusal(then - 1)
+
+
+def test_requests_under_way_hold_what_requests_cost_on_average(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, usd_per_day=1.0, usd_per_month=10.0)
+    workers.spend(0, 0.1)
+    workers.spend(1, 0.3)
+    for turn in range(3):
+        workers.admit(turn % 2)
+    refusal = workers.refusal()
+    assert (refusal.code, refusal.headers) == ("budget_held", {"retry-after": "1"})
+    assert "the 1 USD per day of the key 'alice'" in refusal.message
+    workers.settle(1, 10, 0.1)
+    workers.admit(1)
+    workers.settle(0, 10, 0.3)
+    workers.settle(0, 10, 0.25)
+    assert workers.refusal(1).code == "insufficient_quota"
+
+
+def test_a_day_begins_with_what_a_request_of_the_month_costs(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, usd_per_day=1.0)
+    workers.spend(0, 0.4)
+    workers.now += DAY_S
+    for _ in range(3):
+        workers.admit()
+    assert workers.refusal().code == "budget_held"
+
+
+def test_a_request_is_charged_once(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, usd_per_day=1.0)
+    admission = workers.all[0].admit(workers.client(), 5)
+    for usd in (0.5, 0.5, None):
+        admission.settle(10, usd)
+    (key,) = KeyFile(tmp_path).read()
+    spending, _ = Meters(tmp_path)(key.number).spending(NOON)
+    assert (spending.usd, spending.under_way) == (0.5, 0.0)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 2), (4, 1)])
+def test_what_was_under_way_in_a_killed_worker_costs_what_others_do(
+    tmp_path: Path, before: int, after: int
+) -> None:
+    workers = Workers(tmp_path, before, usd_per_day=1.0)
+    workers.spend(0, 0.25)
+    for _ in range(2):
+        workers.admit(before - 1)
+    workers.start(after)
+    workers.all[after - 1].recover()
+    (key,) = KeyFile(tmp_path).read()
+    spending, _ = Meters(tmp_path)(key.number).spending(NOON)
+    assert (spending.usd, spending.under_way) == (0.75, 0.0)
+
+
+def test_a_worker_that_begins_leaves_alone_what_others_have_under_way(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, 2, usd_per_day=1.0)
+    workers.spend(0, 0.5)
+    workers.admit(1)
+    workers.all[0].recover()
+    assert workers.refusal().code == "budget_held"
+    workers.settle(1, 10, 0.25)
+    workers.admit()
 
 
 def test_what_was_spent_outlives_a_kill(tmp_path: Path) -> None:
@@ -197,7 +263,7 @@ def test_what_was_spent_outlives_a_kill(tmp_path: Path) -> None:
         "from fusionfactory.serve_settings import ServeSection\n"
         "access = Access(ServeSection(keys='required'), Path(sys.argv[1]), 1, 2)\n"
         "client = access.authorise({'authorization': 'Bearer ' + sys.argv[2]})\n"
-        "access.settle(client, 1, 2.0)\n"
+        "access.admit(client, 1).settle(1, 2.0)\n"
         "print('charged', flush=True)\n"
         "time.sleep(60)\n"
     )
@@ -216,11 +282,10 @@ def test_keys_do_not_count_for_each_other(tmp_path: Path) -> None:
     workers = Workers(tmp_path, rpm=1, usd_per_day=1.0)
     others = [KeyFile(tmp_path).add(f"client-{n}", rpm=1, usd_per_day=1.0)[1] for n in range(100)]
     workers.now += 1
-    workers.admit()
-    workers.settle(0, 10, 5.0)
+    workers.spend(0, 5.0)
     for token in others:
         client = workers.all[1].authorise({"authorization": f"Bearer {token}"})
-        assert workers.all[1].admit(client, 1)["x-ratelimit-remaining-requests"] == "0"
+        assert workers.all[1].admit(client, 1).headers["x-ratelimit-remaining-requests"] == "0"
 
 
 def test_a_key_without_limits_is_counted_too(tmp_path: Path) -> None:
@@ -228,7 +293,7 @@ def test_a_key_without_limits_is_counted_too(tmp_path: Path) -> None:
     workers.now = time.time()
     assert workers.admit() == {}
     workers.settle(0, 10, 0.25)
-    workers.settle(1, 10, 0.5)
+    workers.spend(1, 0.5)
     (key,) = KeyFile(tmp_path).read()
     assert Meters(tmp_path)(key.number).spent_usd(workers.now) == (0.75, 0.75)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -419,6 +421,35 @@ def test_a_key_is_charged_for_all_calls_of_a_plan(
         assert client.meter is not None
         spent = client.meter.spent_usd(served.last.at)[0]
     assert spent == pytest.approx(served.last.cost_usd)
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_plan_is_charged_for_what_was_asked(
+    stub: StubUpstream, folder: Path, tmp_path: Path
+) -> None:
+    say(stub, APART)
+    _, token = KeyFile(tmp_path).add("one", usd_per_day=100.0)
+    body = json.dumps({"model": "careful", "messages": [{"role": "user", "content": "add 1"}]})
+    with serving(stub, folder, tmp_path, keys="required") as served:
+        headers = {"authorization": f"Bearer {token}"}
+        assert served.ask("POST", "/v1/chat/completions", body.encode(), headers).status == 200
+        mean = served.last.cost_usd / len(stub.ledger)
+        for knobs in stub.models.values():
+            knobs.latency_s = 30.0
+        known = len(stub.ledger)
+        client = served.gateway.access.authorise(headers)
+        assert client.meter is not None
+        with socket.create_connection(("127.0.0.1", served.port)) as connection:
+            connection.sendall(
+                f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer "
+                f"{token}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
+            )
+            stub.wait(lambda stub: len(stub.ledger) > known)
+            assert client.meter.spending(served.last.at)[0].under_way >= 1
+        served.wait(lambda served: len(served.journal.records) == 2)
+        day, _ = client.meter.spending(served.last.at)
+        assert day.under_way == 0
+        lost = len(stub.ledger) - known
+        assert day.usd == pytest.approx((known + lost) * mean)
 
 
 def test_an_answer_comes_from_the_cache_again(

@@ -27,9 +27,10 @@ from fusionfactory.store import Store
 from fusionfactory.store.shared_access import gateways
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from fusionfactory.gateway.access import Admission
     from postgres_server import PostgresServer
 
 NOON = 1_780_315_200.0  # 2026-06-01 12:00:00 UTC
@@ -40,6 +41,7 @@ class Host:
 
     def __init__(self, folder: Path, store: Store, clock: list[float]) -> None:
         self.folder, self.store, self.clock = folder, store, clock
+        self.under_way: list[Admission] = []
         self.config = Config(
             store="postgresql://somewhere/log",
             serve=ServeSection(keys="required", state=folder, host="127.0.0.1", port=8000),
@@ -57,15 +59,22 @@ class Host:
     def client(self, token: str, worker: int = 0) -> Client:
         return self.workers[worker].authorise({"authorization": f"Bearer {token}"})
 
-    def ask(self, token: str, worker: int = 0, tokens: int = 0) -> dict[str, str]:
+    def ask(self, token: str, worker: int = 0, tokens: int = 0) -> Mapping[str, str]:
         """One request, let in with the duty going on beside it."""
         client = self.client(token, worker)
         with self.duty():
             asyncio.run(self.workers[worker].prepare(client))
-        return self.workers[worker].admit(client, tokens)
+        return self.admit(token, worker, tokens)
 
-    def settle(self, token: str, usd: float | None, worker: int = 0) -> None:
-        self.workers[worker].settle(self.client(token, worker), 1, usd)
+    def admit(self, token: str, worker: int = 0, tokens: int = 0) -> Mapping[str, str]:
+        """One request, let in by what is known."""
+        admission = self.workers[worker].admit(self.client(token, worker), tokens)
+        self.under_way.append(admission)
+        return admission.headers
+
+    def settle(self, usd: float | None) -> None:
+        """Ends the request that was let in last."""
+        self.under_way.pop().settle(1, usd)
 
     @contextmanager
     def duty(self) -> Iterator[None]:
@@ -126,14 +135,14 @@ def refusal(host: Host, token: str, worker: int = 0) -> Refusal:
     return caught.value
 
 
-def spend(host: Host, token: str, usd: float, let_in: Callable[[], object]) -> tuple[int, Refusal]:
+def spend(host: Host, usd: float, let_in: Callable[[], object]) -> tuple[int, Refusal]:
     """Asks until nothing is let in; gives how often, and the refusal."""
     for times in range(5000):
         try:
             let_in()
         except Refusal as refused:
             return times, refused
-        host.settle(token, usd)
+        host.settle(usd)
     pytest.fail("the budget has no end")
 
 
@@ -281,13 +290,17 @@ def test_tokens_of_the_minute_before_count_by_their_share(hosts: Hosts) -> None:
 def test_a_budget_is_that_of_all_gateways(hosts: Hosts, store: Store) -> None:
     token, turns = hosts.add(usd_per_day=1.0), itertools.count()
 
-    def ask() -> None:
+    times, last = 0, None
+    while last is None:
         host = hosts.all[next(turns) % 3]
-        host.ask(token)
-        host.settle(token, 0.03)
-        hosts.exchange(1)
-
-    times, last = spend(hosts.all[0], token, 0.0, ask)
+        try:
+            host.ask(token)
+        except Refusal as refused:
+            last = refused
+        else:
+            host.settle(0.03)
+            hosts.exchange(1)
+            times += 1
     assert last.status == 429
     assert "has spent its 1 USD per day" in last.message
     assert times == 34
@@ -301,12 +314,12 @@ def test_a_month_and_a_day_are_both_kept_and_begin_anew(hosts: Hosts) -> None:
     token = hosts.add(usd_per_day=1.0, usd_per_month=1.5)
     first, second, _ = hosts.all
     first.ask(token)
-    first.settle(token, 1.0)
+    first.settle(1.0)
     hosts.exchange()
     assert "per day" in refusal(second, token).message
     hosts.clock[0] += 86_400.0
     second.ask(token)
-    second.settle(token, 0.5)
+    second.settle(0.5)
     hosts.exchange()
     assert "per month" in refusal(first, token).message
     hosts.clock[0] += 30 * 86_400.0
@@ -316,10 +329,10 @@ def test_a_month_and_a_day_are_both_kept_and_begin_anew(hosts: Hosts) -> None:
 def test_an_unknown_cost_counts_as_the_mean_of_all_gateways(hosts: Hosts) -> None:
     token = hosts.add(usd_per_day=1.0)
     hosts.all[0].ask(token)
-    hosts.all[0].settle(token, 0.5)
+    hosts.all[0].settle(0.5)
     hosts.exchange()
     hosts.all[1].ask(token)
-    hosts.all[1].settle(token, None)
+    hosts.all[1].settle(None)
     hosts.exchange()
     assert refusal(hosts.all[2], token).status == 429
 
@@ -337,7 +350,7 @@ def test_a_crowd_behind_one_key_asks_once_and_waits_together(hosts: Hosts) -> No
     with host.duty():
         asyncio.run(crowd())
     assert client.meter.elsewhere.asked == before + 1
-    host.workers[0].admit(client, 0)
+    host.admit(token)
 
 
 def test_a_gateway_that_is_cut_off_spends_what_it_was_granted_and_no_more(hosts: Hosts) -> None:
@@ -345,11 +358,11 @@ def test_a_gateway_that_is_cut_off_spends_what_it_was_granted_and_no_more(hosts:
     cut, *others = hosts.all
     for host in hosts.all:
         host.ask(token)
-    alone, last = spend(cut, token, 0.001, lambda: cut.workers[0].admit(cut.client(token), 0))
+    alone, last = spend(cut, 0.001, lambda: cut.admit(token))
     assert alone > 10
     assert (last.status, last.code) == (503, "budget_unknown")
     assert last.headers["retry-after"] == "1"
-    more, last = spend(others[0], token, 0.001, lambda: others[0].ask(token))
+    more, last = spend(others[0], 0.001, lambda: others[0].ask(token))
     assert last.status == 503
     assert (alone + more) * 0.001 <= 1.0 + 0.002
     hosts.exchange()
@@ -362,9 +375,9 @@ def test_what_a_dead_gateway_was_granted_counts_as_spent_until_it_is_back(
     token = hosts.add(usd_per_day=1.0)
     dead, alive, _ = hosts.all
     dead.ask(token)
-    dead.settle(token, 0.01)
+    dead.settle(0.01)
     alive.ask(token)
-    alive.settle(token, 0.97)
+    alive.settle(0.97)
     alive.sharing.exchange()
     assert refusal(alive, token).status == 503
     with store.transaction(write=True) as connection:
@@ -381,10 +394,10 @@ def test_a_gateway_that_ends_leaves_its_part_to_the_others(hosts: Hosts, store: 
     token = hosts.add(usd_per_day=1.0)
     ended, other, _ = hosts.all
     ended.ask(token)
-    ended.settle(token, 0.01)
+    ended.settle(0.01)
     ended.sharing.leave()
     with pytest.raises(Refusal, match="used up its part"):
-        ended.workers[0].admit(ended.client(token), 0)
+        ended.admit(token)
     with store.transaction() as connection:
         rows = connection.exec_driver_sql("SELECT usd, spent_usd FROM budget_grants").all()
     assert rows == [(0.01, 0.01)]
@@ -451,7 +464,7 @@ def test_the_verbs_change_keys_for_every_gateway(
     hosts.clock[0] = time.time()
     for host in hosts.all:
         host.ask(token)
-        host.settle(token, 0.25)
+        host.settle(0.25)
     hosts.exchange()
     (elsewhere / "fusionfactory.toml").write_text(f'store = "{url}"\n')
     assert run("keys", "list", "--json") == 0

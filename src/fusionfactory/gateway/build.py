@@ -89,6 +89,8 @@ def build(config: Config, worker: int, before: Built | None = None) -> Built:
     changes(versions, decider).apply(decider)
     prompts = Prompts.load(config, fleet, tasks=decider)
     access = Access(settings, settings.state, worker, settings.workers, shared=is_shared(config))
+    if before is None:
+        access.recover()
     metrics = kept.metrics or _reports(settings, fleet, worker)
     metrics.name_arms_by(fleet)
     metrics.redact_by(settings.log)

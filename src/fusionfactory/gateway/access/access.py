@@ -1,12 +1,13 @@
 """Who may ask, how often and for how much.
 
-A limit is checked before a request, and what the request used is charged after it. So a budget is
-overspent by what the requests under way at that moment cost, at most; a key's `rpm` bounds how many
-they are. A rate is overrun by one request per further worker, at most, where several admit at once.
+A limit is checked before a request, and what the request used is charged after it. Until then it
+counts as much as the key's requests cost on average. So a budget is overspent by one request, and
+by what those under way at that moment cost beyond the average. A rate is overrun by one request per
+further worker, at most, where several admit at once.
 
-Where several gateways share a budget, each lets requests in up to what it was granted of it, and
-the grants together are never more than the budget: it is overspent by the requests under way at all
-of them, at most. A rate is overrun by what the others let in before this one hears of it.
+Where several gateways share a budget, each lets requests in as far as they fit into what it was
+granted of it, and all grants together are the budget and one request, at most. A rate is overrun by
+what the others let in before this one hears of it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from fusionfactory.errors import ConfigError
+from fusionfactory.gateway.access.admission import Admission
 from fusionfactory.gateway.access.client import ANYONE, Client
 from fusionfactory.gateway.access.keys import KeyFile
-from fusionfactory.gateway.access.meter import Meters
+from fusionfactory.gateway.access.meters import Meters
 from fusionfactory.gateway.access.refusals import (
+    held,
     no_key,
     no_longer_good,
     out_of_budget,
@@ -124,6 +127,14 @@ class Access:
             raise no_longer_good(client)
         return client
 
+    def recover(self) -> None:
+        """Charges what was under way in the worker before this one, which was killed.
+
+        Raises:
+            ConfigError: The file of the counters is malformed.
+        """
+        self._meters.recover(self._clock())
+
     async def prepare(self, client: Client) -> None:
         """Waits before `admit`, if need be, until there is more of a budget that gateways share.
 
@@ -133,16 +144,19 @@ class Access:
         meter, loop = client.meter, asyncio.get_running_loop()
         if meter is None or meter.elsewhere is None or self._settled(client, Room.SPENT):
             return
-        if loop.time() < self._deaf_until.get(client.key, 0.0):
-            return
-        waiting = self._waiting.get(client.key)
-        if waiting is None:
-            waiting = self._waiting[client.key] = loop.create_task(
-                self._wait(client, meter.elsewhere)
-            )
-            waiting.add_done_callback(lambda _: self._waiting.pop(client.key))
-        # A client that hangs up ends nobody else's wait.
-        await asyncio.shield(waiting)
+        until = loop.time() + _ASK_S
+        while until > loop.time() >= self._deaf_until.get(client.key, 0.0):
+            waiting = self._waiting.get(client.key)
+            if waiting is None:
+                waiting = self._waiting[client.key] = loop.create_task(
+                    self._wait(client, meter.elsewhere)
+                )
+                waiting.add_done_callback(lambda _: self._waiting.pop(client.key))
+            # A client that hangs up ends nobody else's wait.
+            await asyncio.shield(waiting)
+            if self._settled(client, Room.SPENT, Room.HELD):
+                return
+            # What all waited for, the first ones took.
 
     async def _wait(self, client: Client, elsewhere: Elsewhere) -> None:
         """One wait for all requests of a key."""
@@ -152,37 +166,32 @@ class Access:
         while loop.time() < until:
             await asyncio.sleep(_AGAIN_S)
             answered = elsewhere.is_answered(asked)
-            if self._settled(client, Room.SPENT, *((Room.NOWHERE,) if answered else ())):
+            if self._settled(client, Room.SPENT, *((Room.HELD,) if answered else ())):
                 return
             if answered:  # others still hold what is left: they give it back when they hear of it
                 asked = elsewhere.ask()
         self._deaf_until[client.key] = loop.time() + _DEAF_S
 
-    def admit(self, client: Client, tokens: int) -> dict[str, str]:
-        """Lets a request in, and counts it.
+    def admit(self, client: Client, tokens: int) -> Admission:
+        """Lets a request in, and counts it as under way.
 
         Args:
             client: Who asks.
             tokens: Of the prompt, estimated.
 
         Returns:
-            Headers of the answer: what is left of the key's limits per minute.
+            To settle once what it used is known, whatever becomes of it.
 
         Raises:
-            Refusal: 429: the budget is spent, or there were too many requests or tokens. 503:
-                other gateways may have some of it left, or not: the store cannot be asked.
+            Refusal: 429: the budget is spent, or requests under way hold what is left of it, or
+                there were too many requests or tokens. 503: other gateways may have some of it
+                left, or not: the store cannot be asked.
         """
         meter = client.meter
         if meter is None:
-            return {}
+            return Admission(None, self._clock)
         now = self._clock()
-        found = rooms(client, now)
-        for period, room in found.items():
-            if room in {Room.SPENT, Room.NOWHERE}:
-                raise out_of_budget(client, period, now)
-        for period, room in found.items():
-            if room is Room.NOT_HERE:
-                raise unsure(client, period)
+        self._check_budgets(client, now)
         headers: dict[str, str] = {}
         if client.rpm is not None or client.tpm is not None:
             for kind, limit, wanted, used in zip(
@@ -197,27 +206,19 @@ class Access:
                 headers[f"x-ratelimit-limit-{kind}"] = str(limit)
                 headers[f"x-ratelimit-remaining-{kind}"] = str(int(left))
                 headers[f"x-ratelimit-reset-{kind}"] = f"{math.ceil(used.reset_s)}s"
-        meter.count(now, 1, tokens)
-        return headers
+        return Admission(meter, self._clock, tokens, headers)
 
-    def settle(
-        self, client: Client, tokens: int | None, usd: float | None, *, admitted: int = 0
-    ) -> None:
-        """Charges what a request that was admitted has used.
-
-        Args:
-            client: Who asked.
-            tokens: Of prompt and answer; None when unknown: what was admitted stands.
-            usd: What it cost; None when unknown: it counts as the key's requests do on average.
-                0 for what nobody is paid for: a refusal before any call, an answer from the cache.
-            admitted: The tokens that `admit` was told of.
-        """
-        if client.meter is None:
-            return
-        now = self._clock()
-        if tokens is not None and tokens != admitted:
-            client.meter.count(now, 0, tokens - admitted)
-        client.meter.charge(now, usd)
+    @staticmethod
+    def _check_budgets(client: Client, now: float) -> None:
+        found = rooms(client, now)
+        for period, room in found.items():
+            if room is Room.SPENT:
+                raise out_of_budget(client, period, now)
+        for period, room in found.items():
+            if room is Room.HELD:
+                raise held(client, period)
+            if room is Room.NOT_HERE:
+                raise unsure(client, period)
 
     def _settled(self, client: Client, *refused: Room) -> bool:
         """Whether there is room, or none for one of these reasons."""

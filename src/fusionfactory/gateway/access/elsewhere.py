@@ -14,6 +14,7 @@ from fusionfactory.gateway.access.cells import Cells
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fusionfactory.gateway.access.meter import Spending
     from fusionfactory.types import FloatArray
 
 __all__ = ["PERIODS", "ROWS", "Elsewhere", "Grant"]
@@ -24,6 +25,7 @@ ROWS = 13
 _GRANTS = {"day": 13, "month": 16}
 """Where each begins: the number of the day or month; up to what; what nobody has or may have."""
 _ASKED, _ANSWERED = 19, 20
+_ROUNDING = 1e-9
 _ALL_ROWS = 21
 
 
@@ -41,6 +43,11 @@ class Grant:
     at: float
     usd: float
     free_usd: float
+
+    def has_room(self, spending: Spending) -> bool:
+        """Whether one more request fits in, at what requests cost on average."""
+        left_usd = self.usd - spending.used_usd
+        return left_usd > 0 and left_usd >= spending.request_usd * (1 - _ROUNDING)
 
 
 class Elsewhere:
@@ -120,6 +127,11 @@ class Elsewhere:
     def is_answered(self, number: float) -> bool:
         """Whether what is in force was asked for later than that."""
         return bool(self._cells[_ANSWERED] >= number)
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether more is asked that is not answered."""
+        return bool(self._cells[_ASKED] != self._cells[_ANSWERED])
 
     @property
     def asked(self) -> float:

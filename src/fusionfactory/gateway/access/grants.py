@@ -1,9 +1,11 @@
 """Parts of a budget that several gateways share, given out so that all are never more than it.
 
-Each gateway lets requests in until its own spending reaches its grant. What counts against the
-budget is the larger of the two for every gateway: what it was granted, it may spend without asking,
-and what it has spent beyond that was under way at the time. A grant is a small part of what is
-left, so that all of them shrink as the budget runs out, and nobody holds much of it idle.
+Each gateway lets a request in while its grant has room for what a request costs on average, beside
+what it has spent and what its requests under way are to cost. What counts against the budget is the
+larger of the two for every gateway: what it was granted, it may spend without asking, and what it
+has spent beyond that were requests dearer than the average. A grant is a small part of what is
+left, so that all of them shrink as the budget runs out, and nobody holds much of it idle; but where
+a request waits, it is enough for one.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from fusionfactory.store.shared_access import budget_grants, gateways
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from fusionfactory.gateway.access.meter import Spending
     from fusionfactory.store import Store
 
 __all__ = ["SILENT_S", "Grants", "Wish", "granted_usd"]
@@ -43,12 +46,14 @@ class Wish:
         period: `day` or `month`.
         at: Its number.
         budget_usd: Of all gateways together.
+        is_urgent: Whether a request waits for it.
     """
 
     key: int
     period: str
     at: float
     budget_usd: float
+    is_urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +69,21 @@ class _Held:
     spent_usd: float = 0.0
 
 
-def granted_usd(budget_usd: float, spent_usd: float, held_usd: float, sharers: int) -> float:
+def granted_usd(
+    budget_usd: float, spent_usd: float, held_usd: float, sharers: int, least_usd: float = 0.0
+) -> float:
     """How far the spending of a gateway may rise.
 
     Args:
         budget_usd: Of all gateways.
-        spent_usd: By this one.
+        spent_usd: By this one, with what its requests under way are to cost.
         held_usd: What the others were granted or have spent, whichever is more.
         sharers: How many gateways there are.
+        least_usd: It may rise by so much at least where anything is left: the last request of a
+            budget may cost more than that.
     """
-    return spent_usd + max(0.0, budget_usd - spent_usd - held_usd) / (_PARTS * sharers)
+    left_usd = budget_usd - spent_usd - held_usd
+    return spent_usd + max(left_usd / (_PARTS * sharers), least_usd) if left_usd > 0 else spent_usd
 
 
 class Grants:
@@ -90,14 +100,14 @@ class Grants:
     def take(
         self,
         wishes: Sequence[Wish],
-        spent_usd: Callable[[Wish], float],
+        spending: Callable[[Wish], Spending],
         lower: Callable[[Wish, float], None],
     ) -> list[Grant]:
         """Takes more of budgets, or gives some back, as the rule has it.
 
         Args:
             wishes: At most one for a key and period.
-            spent_usd: Says what this gateway has spent by now.
+            spending: Says what this gateway has spent by now, and what it has under way.
             lower: Told before anybody else may count on it that this gateway's spending may not
                 rise further than so.
 
@@ -117,28 +127,30 @@ class Grants:
             given = []
             for wish in wishes:
                 held = others.get((wish.key, wish.period, int(wish.at)), _Held())
-                usd = granted_usd(wish.budget_usd, spent_usd(wish), held.usd, sharers)
+                now = spending(wish)
+                least_usd = now.request_usd if wish.is_urgent else 0.0
+                usd = granted_usd(wish.budget_usd, now.used_usd, held.usd, sharers, least_usd)
                 lower(wish, usd)
                 # What was let in meanwhile, by the grant before this one, is known from here on.
-                spent = spent_usd(wish)
+                spent = spending(wish).used_usd
                 free = wish.budget_usd - spent - held.spent_usd
                 given.append((wish, Grant(wish.at, usd, free), spent))
             self._write(connection, given)
         return [grant for _, grant, _ in given]
 
-    def give_back(self, wishes: Sequence[Wish], spent_usd: Callable[[Wish], float]) -> None:
+    def give_back(self, wishes: Sequence[Wish], spending: Callable[[Wish], Spending]) -> None:
         """Leaves to the others what this gateway was granted and has not spent.
 
         Args:
             wishes: What it may have been granted; nothing may be let in any more by that.
-            spent_usd: Says what this gateway has spent.
+            spending: Says what this gateway has spent.
 
         Raises:
             StoreError: The store cannot be reached: all of it counts as spent.
         """
         if not wishes:
             return
-        spent = [(wish, spent_usd(wish)) for wish in wishes]
+        spent = [(wish, spending(wish).used_usd) for wish in wishes]
         with self._store.transaction(write=True) as connection:
             be_patient(connection)
             self._write(connection, [(wish, Grant(wish.at, usd, 0.0), usd) for wish, usd in spent])

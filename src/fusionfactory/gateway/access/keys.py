@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from fusionfactory.atomic import write_atomically
 from fusionfactory.errors import ConfigError, StoreError
 from fusionfactory.gateway.access.key import Key, check_name, new_key
-from fusionfactory.gateway.access.meter import Meters
+from fusionfactory.gateway.access.meters import Meters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,9 +1,4 @@
-"""What keys use and spend: counters in memory that all workers share, each with a place of its own.
-
-Only its own worker writes a place, so nobody needs a lock, and a reader adds the places up. The
-memory is a file: what was spent outlives workers that are killed and gateways that are restarted;
-a machine that loses its power may forget the last seconds.
-"""
+"""What a key uses and spends: counters of several workers, each with a place of its own."""
 
 from __future__ import annotations
 
@@ -14,25 +9,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusionfactory.gateway.access.cells import Cells
-from fusionfactory.gateway.access.elsewhere import ROWS, Elsewhere
+from fusionfactory.gateway.access.elsewhere import ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
+    from fusionfactory.gateway.access.elsewhere import Elsewhere
     from fusionfactory.types import FloatArray
 
-__all__ = ["MINUTE_S", "MOST_WORKERS", "Meter", "Meters", "Used", "gathered", "periods"]
+__all__ = ["MINUTE_S", "MONTH", "Meter", "Spending", "Used", "gathered", "periods"]
 
 MINUTE_S = 60.0
 DAY_S = 86_400.0
-MOST_WORKERS = 64
 _USE = slice(0, 5)
 """Minute; requests and tokens in it; requests and tokens in the minute before."""
 _DAY = slice(5, 9)
 """Day; its USD, the requests that they are of, the requests of unknown cost."""
-_MONTH = slice(9, 13)
+MONTH = slice(9, 13)
 """Month; likewise."""
 
 
@@ -73,6 +66,33 @@ class Used:
         return MINUTE_S - self.into_s if self.before > 0 else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What a key has spent of a budget, and what its requests under way are to cost.
+
+    Attributes:
+        usd: Spent, other gateways included.
+        here_usd: By this gateway's own requests.
+        request_usd: What a request costs on average; 0 where no cost is known.
+        under_way: This gateway's requests that are not charged yet.
+    """
+
+    usd: float
+    here_usd: float
+    request_usd: float
+    under_way: float
+
+    @property
+    def held_usd(self) -> float:
+        """What the requests under way are to cost."""
+        return self.under_way * self.request_usd
+
+    @property
+    def used_usd(self) -> float:
+        """What this gateway has spent, and its requests under way are to cost."""
+        return self.here_usd + self.held_usd
+
+
 class Meter:
     """The counters of one key.
 
@@ -80,12 +100,18 @@ class Meter:
         cells: (13, workers) a row per counter, a column per worker.
         worker: Whose column is written.
         elsewhere: What other gateways count; None where there is no other.
+        under_way: (workers,) requests that are not charged yet; None where none are.
     """
 
     def __init__(
-        self, cells: FloatArray, worker: int = 0, elsewhere: Elsewhere | None = None
+        self,
+        cells: FloatArray,
+        worker: int = 0,
+        elsewhere: Elsewhere | None = None,
+        under_way: FloatArray | None = None,
     ) -> None:
-        self._cells, self._mine = cells, cells[:, worker]
+        self._cells, self._mine, self._worker = cells, cells[:, worker], worker
+        self._under_way = np.zeros(cells.shape[1]) if under_way is None else under_way
         self.elsewhere = elsewhere
 
     def used(self, now: float) -> tuple[Used, Used]:
@@ -124,32 +150,47 @@ class Meter:
         A request of unknown cost counts as much as those of known cost do on average: nothing
         only where no cost is known at all.
         """
-        day, month = periods(now)
-        return self._spent(_DAY, day), self._spent(_MONTH, month)
+        day, month = self.spending(now)
+        return day.usd, month.usd
 
-    def spent_here_usd(self, now: float) -> tuple[float, float]:
-        """Likewise, by this gateway's own requests."""
-        day, month = periods(now)
-        return self._spent_here(_DAY, day), self._spent_here(_MONTH, month)
+    def spending(self, now: float) -> tuple[Spending, Spending]:
+        """Likewise, in more detail.
 
-    def _spent(self, rows: slice, period: float) -> float:
+        What a request costs on average is, on a day without any of known cost, that of the month.
+        """
+        day, month = periods(now)
+        of_month = self._spending(MONTH, month, 0.0)
+        return self._spending(_DAY, day, of_month.request_usd), of_month
+
+    def _spending(self, rows: slice, period: float, else_usd: float) -> Spending:
         total, priced, unpriced = _sums(self._columns(rows), period)
-        return total * (priced + unpriced) / priced if priced else total
-
-    def _spent_here(self, rows: slice, period: float) -> float:
-        total, priced, _ = _sums(self._columns(rows), period)
-        here, _, unpriced = _sums(zip(*self._cells[rows].tolist(), strict=True), period)
-        return here + unpriced * total / priced if priced else here
+        here, _, unpriced_here = _sums(zip(*self._cells[rows].tolist(), strict=True), period)
+        mean = total / priced if priced else 0.0
+        return Spending(
+            usd=total + unpriced * mean,
+            here_usd=here + unpriced_here * mean,
+            request_usd=mean if priced else else_usd,
+            under_way=sum(self._under_way.tolist()),
+        )
 
     def _columns(self, rows: slice) -> Iterator[tuple[float, ...]]:
         yield from zip(*self._cells[rows].tolist(), strict=True)
         if self.elsewhere is not None:
             yield self.elsewhere.counted(rows)
 
+    def begin(self) -> None:
+        """Counts a request as under way."""
+        self._under_way[self._worker] += 1.0
+
+    def end(self, now: float, usd: float | None) -> None:
+        """Counts one as under way no longer, and charges it."""
+        self.charge(now, usd)
+        self._under_way[self._worker] -= 1.0
+
     def charge(self, now: float, usd: float | None) -> None:
         """Adds the cost of a request; None where it is unknown."""
         mine = self._mine
-        for rows, period in zip((_DAY, _MONTH), periods(now), strict=True):
+        for rows, period in zip((_DAY, MONTH), periods(now), strict=True):
             at = rows.start
             if mine[at] != period:
                 mine[rows] = period, 0.0, 0.0, 0.0
@@ -200,61 +241,10 @@ def gathered(cells: FloatArray, now: float) -> FloatArray:
     this, last = at == minute, at == minute - 1
     made[:, 1:3] = (cells[:, 1:3] * this[:, None]).sum(axis=2)
     made[:, 3:5] = (cells[:, 3:5] * this[:, None] + cells[:, 1:3] * last[:, None]).sum(axis=2)
-    for rows, period in ((_DAY, day), (_MONTH, month)):
+    for rows, period in ((_DAY, day), (MONTH, month)):
         within = cells[:, rows.start] == period
         counts = slice(rows.start + 1, rows.stop)
         made[:, counts] = (cells[:, counts] * within[:, None]).sum(axis=2)
-    for rows, period in ((_USE, minute), (_DAY, day), (_MONTH, month)):
+    for rows, period in ((_USE, minute), (_DAY, day), (MONTH, month)):
         made[:, rows.start] = np.where(made[:, rows.start + 1 : rows.stop].any(axis=1), period, 0.0)
     return made
-
-
-class Meters:
-    """The counters of all keys, in a file of the gateway's state.
-
-    Args:
-        folder: The gateway's state.
-        worker: Who counts.
-        workers: How many count; what more of them counted earlier stays counted.
-        shared: Whether other gateways count, too.
-    """
-
-    def __init__(
-        self, folder: Path, worker: int = 0, workers: int = MOST_WORKERS, *, shared: bool = False
-    ) -> None:
-        self._cells = Cells(folder / "shared" / "usage", ROWS, MOST_WORKERS)
-        self._elsewhere = Elsewhere.cells(folder) if shared else None
-        self._worker, self._workers = worker, workers
-
-    def __call__(self, number: int) -> Meter:
-        """The counters of the key of this number.
-
-        Raises:
-            ConfigError: The file is not of this form.
-        """
-        cells = self._cells(number)
-        (counted,) = cells[_MONTH.start].nonzero()
-        wide = max(self._workers, int(counted.max(initial=-1)) + 1)
-        elsewhere = None if self._elsewhere is None else Elsewhere(self._elsewhere(number))
-        return Meter(cells[:, :wide], self._worker, elsewhere)
-
-    def upto(self, keys: int) -> FloatArray:
-        """The counters of so many keys, at least: (keys, 13, workers), no copy.
-
-        Raises:
-            ConfigError: The file is not of this form.
-        """
-        return self._cells.upto(keys)
-
-    def move(self, numbers: Mapping[int, int]) -> None:
-        """Gives keys other numbers: what they used goes with them.
-
-        Args:
-            numbers: The old one to the new one.
-        """
-        cells = self._cells.upto(max((*numbers, *numbers.values())) + 1)
-        before = {old: cells[old].copy() for old in numbers}
-        for old in numbers:
-            cells[old] = 0.0
-        for old, new in numbers.items():
-            cells[new] = before[old]

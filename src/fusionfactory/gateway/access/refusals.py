@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fusionfactory.gateway.access.client import Client
     from fusionfactory.gateway.access.meter import Used
 
-__all__ = ["no_key", "no_longer_good", "out_of_budget", "too_fast", "unknown_key", "unsure"]
+__all__ = ["held", "no_key", "no_longer_good", "out_of_budget", "too_fast", "unknown_key", "unsure"]
 
 _NOT_AUTHORISED, _TOO_MANY, _NOT_NOW = 401, 429, 503
 _CHALLENGE = {"www-authenticate": "Bearer"}
@@ -79,6 +79,24 @@ def out_of_budget(client: Client, period: str, now: float) -> Refusal:
             "retry-after": str(math.ceil((until - at).total_seconds())),
             "x-should-retry": "false",
         },
+    )
+
+
+def held(client: Client, period: str) -> Refusal:
+    """429 for a key whose requests under way are to cost what is left of its budget.
+
+    Args:
+        client: Whose budget.
+        period: `day` or `month`.
+    """
+    limit = client.usd_per_day if period == "day" else client.usd_per_month
+    return Refusal(
+        _TOO_MANY,
+        f"what is left of the {limit:g} USD per {period} of the key {client.key!r} may be needed "
+        "for its requests that are under way, or by a gateway that is not heard of: try again once "
+        "they are answered",
+        code="budget_held",
+        headers={"retry-after": "1"},
     )
 
 

@@ -11,6 +11,7 @@ from fusionfactory.gateway.access.meter import periods
 if TYPE_CHECKING:
     from fusionfactory.gateway.access.client import Client
     from fusionfactory.gateway.access.elsewhere import Elsewhere
+    from fusionfactory.gateway.access.meter import Spending
 
 __all__ = ["Room", "rooms"]
 
@@ -20,10 +21,10 @@ class Room(Enum):
 
     SOME = "some"
     SPENT = "spent"
+    HELD = "held"
+    """What is not spent may be: by requests under way, or by a gateway that is not heard of."""
     NOT_HERE = "not here"
     """This gateway has used up what it was granted; there was more when it last heard."""
-    NOWHERE = "nowhere"
-    """Likewise, and there was none when it last heard."""
 
 
 def rooms(client: Client, now: float) -> dict[str, Room]:
@@ -36,26 +37,25 @@ def rooms(client: Client, now: float) -> dict[str, Room]:
     meter, budgets = client.meter, (client.usd_per_day, client.usd_per_month)
     if meter is None or budgets == (None, None):
         return {}
-    spent, here = meter.spent_usd(now), meter.spent_here_usd(now)
     return {
-        period: _room(period, at, budget, spent[place], here[place], meter.elsewhere)
-        for place, (period, at, budget) in enumerate(
-            zip(PERIODS, periods(now), budgets, strict=True)
+        period: _room(period, at, budget, spending, meter.elsewhere)
+        for period, at, budget, spending in zip(
+            PERIODS, periods(now), budgets, meter.spending(now), strict=True
         )
         if budget is not None
     }
 
 
 def _room(
-    period: str, at: float, budget: float, spent: float, here: float, elsewhere: Elsewhere | None
+    period: str, at: float, budget: float, spending: Spending, elsewhere: Elsewhere | None
 ) -> Room:
-    if spent >= budget:
+    if spending.usd >= budget:
         return Room.SPENT
     if elsewhere is None:
-        return Room.SOME
+        return Room.SOME if spending.usd + spending.held_usd < budget else Room.HELD
     grant = elsewhere.grant(period)
     if grant.at != at:
         return Room.NOT_HERE
-    if here < grant.usd:
+    if grant.has_room(spending):
         return Room.SOME
-    return Room.NOT_HERE if grant.free_usd > 0 else Room.NOWHERE
+    return Room.NOT_HERE if grant.free_usd > 0 else Room.HELD

@@ -17,7 +17,8 @@ import numpy as np
 from fusionfactory.gateway.access.elsewhere import PERIODS, Elsewhere
 from fusionfactory.gateway.access.grants import Grants, Wish
 from fusionfactory.gateway.access.keys import KeyFile
-from fusionfactory.gateway.access.meter import Meters, gathered, periods
+from fusionfactory.gateway.access.meter import gathered, periods
+from fusionfactory.gateway.access.meters import Meters
 from fusionfactory.gateway.access.shared_keys import SharedKeys
 from fusionfactory.gateway.access.usage import SharedUsage
 from fusionfactory.gateway.operations.presence import Presence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fusionfactory.config import Config
     from fusionfactory.gateway.access.key import Key
     from fusionfactory.gateway.access.keys import Stamp
+    from fusionfactory.gateway.access.meter import Spending
     from fusionfactory.serve_settings import ServeSection
     from fusionfactory.store import Store
 
@@ -139,7 +141,7 @@ class Sharing:
         Elsewhere.hold_all(self._cells.upto(1))
         held = [number for number in self._keys if self._holds(number, now)]
         wishes = [wish for number in held for wish in self._wishes(number, now)]
-        self._grants.give_back(wishes, lambda wish: self._spent_usd(wish, now))
+        self._grants.give_back(wishes, lambda wish: self._spending(wish, now))
         self._presence.leave()
 
     def _read_keys(self) -> None:
@@ -179,22 +181,27 @@ class Sharing:
         def lower(wish: Wish, usd: float) -> None:
             known[wish.key].lower(wish.period, wish.at, usd)
 
-        given = self._grants.take(wishes, lambda wish: self._spent_usd(wish, now), lower)
+        given = self._grants.take(wishes, lambda wish: self._spending(wish, now), lower)
         for wish, grant in zip(wishes, given, strict=True):
             known[wish.key].give(wish.period, grant)
         for number, elsewhere in known.items():
             elsewhere.answer(asked[number])
             self._taken_at[number] = moment
 
-    def _spent_usd(self, wish: Wish, now: float) -> float:
-        return self._meters(wish.key).spent_here_usd(now)[PERIODS.index(wish.period)]
+    def _spending(self, wish: Wish, now: float) -> Spending:
+        return self._meters(wish.key).spending(now)[PERIODS.index(wish.period)]
 
     def _wishes(self, number: int, now: float) -> list[Wish]:
         key = self._keys.get(number)
         if key is None:
             return []
         budgets = zip(PERIODS, periods(now), (key.usd_per_day, key.usd_per_month), strict=True)
-        return [Wish(number, period, at, usd) for period, at, usd in budgets if usd is not None]
+        is_urgent = Elsewhere(self._cells(number)).is_asking
+        return [
+            Wish(number, period, at, usd, is_urgent)
+            for period, at, usd in budgets
+            if usd is not None
+        ]
 
 
 def _address(settings: ServeSection) -> str:

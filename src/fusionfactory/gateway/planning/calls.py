@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusionfactory.clients import Message
+    from fusionfactory.gateway.access import Admission
     from fusionfactory.gateway.access.client import Client
     from fusionfactory.gateway.gateway import Gateway
     from fusionfactory.gateway.surface.form import Request
@@ -50,9 +51,10 @@ class Calls:
 
     Args:
         gateway: Its parts.
-        client: Who asks. The first call was admitted with the request.
+        client: Who asks.
         request: What is asked.
         record: Of the request; gets the attempts, and the time that they took.
+        admission: Of the request, and so of the first call.
 
     Attributes:
         answered: Of every call that was answered, in the order of the calls: a record of its own.
@@ -65,12 +67,20 @@ class Calls:
             fault, or else the last one.
     """
 
-    def __init__(self, gateway: Gateway, client: Client, request: Request, record: Record) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        client: Client,
+        request: Request,
+        record: Record,
+        admission: Admission,
+    ) -> None:
         self._gateway, self._client = gateway, client
         self._request, self.record = request, record
         now = asyncio.get_running_loop().time()
         self._until = now + gateway.settings.upstream.deadline_s
-        self._made = 0
+        self._is_first = True
+        self._admitted = [admission]
         self.answered: list[Record] = []
         self.bodies: dict[str, dict[str, Any]] = {}
         self.usages: list[object] = []
@@ -96,16 +106,25 @@ class Calls:
         said = [part.response if part.arm is not None else None for part in parts]
         return [*said, *[None] * (len(prompts) - len(asked))]
 
+    def close(self) -> None:
+        """Charges nothing for calls that were let in and not made."""
+        for admission in self._admitted:
+            admission.settle(0, 0.0)
+
     async def _admit(self, arm: str) -> bool:
-        if self.limit is None and self._made:
+        if self._is_first:
+            self._is_first = False
+            return True
+        access = self._gateway.access
+        if self.limit is None:
             try:
-                await self._gateway.access.prepare(self._client)
-                self._gateway.access.admit(self._client, self._request.ask.input_tokens)
+                await access.prepare(self._client)
+                admission = access.admit(self._client, self._request.ask.input_tokens)
             except Refusal as refusal:
                 self.limit = refusal
-        if self.limit is None:
-            self._made += 1
-            return True
+            else:
+                self._admitted.append(admission)
+                return True
         self.record.excluded = {**self.record.excluded, arm: self.limit.message}
         return False
 
@@ -132,9 +151,7 @@ class Calls:
             if self.failed is None or self.failed.status >= _BROKEN:
                 self.failed = refusal
         finally:
-            used, paid = spent(part, answered=part.arm is not None)
-            admitted = self._request.ask.input_tokens
-            self._gateway.access.settle(self._client, used, paid, admitted=admitted)
+            self._admitted.pop().settle(*spent(part, answered=part.arm is not None))
             self._add_up(part)
 
     async def _open(self, call: _Wanted, part: Record) -> None:

@@ -14,6 +14,7 @@ from fusionfactory.gateway.planning.usage import summed_usage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fusionfactory.gateway.access import Admission
     from fusionfactory.gateway.access.client import Client
     from fusionfactory.gateway.gateway import Gateway
     from fusionfactory.gateway.log.record import Ran
@@ -44,7 +45,12 @@ class PlanRun:
         self._judges: tuple[str, ...] = ()
 
     async def answer(
-        self, gateway: Gateway, client: Client, request: Request, record: Record
+        self,
+        gateway: Gateway,
+        client: Client,
+        request: Request,
+        record: Record,
+        admission: Admission,
     ) -> dict[str, Any]:
         """The answer that stands in the end, with the usage of all calls.
 
@@ -53,15 +59,17 @@ class PlanRun:
             client: Who asks.
             request: What is asked.
             record: Gets the attempts, what was said, and what all of it cost.
+            admission: Of the request; settled in the end.
 
         Raises:
             Refusal: No arm answers.
         """
-        ran, calls = self._ran, Calls(gateway, client, request, record)
+        ran, calls = self._ran, Calls(gateway, client, request, record, admission)
         record.plan = ran
         try:
             arm = await self._standing(calls)
         finally:
+            calls.close()
             ran.said = [_said(part) for part in calls.answered if part.arm not in self._judges]
         ran.answer, record.arm = arm, self._served.name
         record.status, record.cost_usd = 200, calls.cost_usd

@@ -17,6 +17,7 @@ from fusionfactory.gateway.surface.tally import Tally
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fusionfactory.gateway.access import Admission
     from fusionfactory.gateway.access.client import Client
     from fusionfactory.gateway.parts import Answer
     from fusionfactory.gateway.planning.run import PlanRun
@@ -48,30 +49,34 @@ async def answer(exchange: Exchange, read: Reader) -> None:
         Refusal: It gets no answer.
     """
     try:
-        request, client = await _let_in(exchange, read)
+        request, client, admission = await _let_in(exchange, read)
     except Refusal as refusal:
         exchange.gateway.metrics.turn_away(refusal.status)
         raise
-    await _Answering(exchange, request, client).run()
+    await _Answering(exchange, request, client, admission).run()
 
 
-async def _let_in(exchange: Exchange, read: Reader) -> tuple[Request, Client]:
+async def _let_in(exchange: Exchange, read: Reader) -> tuple[Request, Client, Admission]:
     gateway = exchange.gateway
     client = gateway.access.authorise(exchange.headers)
     gateway.journal.check()
     body, size = await exchange.read_object()
     request = read(exchange, body, size, client)
     await gateway.access.prepare(client)
-    for name, value in gateway.access.admit(client, request.ask.input_tokens).items():
+    admission = gateway.access.admit(client, request.ask.input_tokens)
+    for name, value in admission.headers.items():
         exchange.notes.append((name.encode(), value.encode()))
-    return request, client
+    return request, client, admission
 
 
 class _Answering:
     """One request that was let in."""
 
-    def __init__(self, exchange: Exchange, request: Request, client: Client) -> None:
+    def __init__(
+        self, exchange: Exchange, request: Request, client: Client, admission: Admission
+    ) -> None:
         self._exchange, self._request, self._client = exchange, request, client
+        self._admission = admission
         self._gateway = exchange.gateway
         self._answer: Answer | None = None
         self._tally = Tally()
@@ -180,7 +185,9 @@ class _Answering:
         """Answers by a plan."""
         record = self._record
         try:
-            document = await run.answer(self._gateway, self._client, self._request, record)
+            document = await run.answer(
+                self._gateway, self._client, self._request, record, self._admission
+            )
         except Refusal as refusal:
             raise refusal.final() from None
         name = str(record.arm)
@@ -294,7 +301,6 @@ class _Answering:
         if record.plan is None:
             # A plan's calls were charged one by one.
             used, paid = spent(record, answered=self._answer is not None)
-            admitted = self._request.ask.input_tokens
-            self._gateway.access.settle(self._client, used, paid, admitted=admitted)
+            self._admission.settle(used, paid)
         self._gateway.metrics.observe(record)
         await self._gateway.journal.write(record)
