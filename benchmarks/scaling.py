@@ -100,8 +100,9 @@ def measure(
     shutil.rmtree(folder / SOURCE)
     path = folder / "store.db"
     yield step("SQLite", "write", store=path) | {"disk_mib": disk_mib(path)}
-    for name in ("read", "fit_store") if in_memory else ():
-        yield step("SQLite", name, store=path)
+    yield step("SQLite", "read", store=path)
+    if in_memory:
+        yield step("SQLite", "fit_store", store=path)
     path.unlink()
     if server is None:
         return
@@ -110,8 +111,7 @@ def measure(
         with engine.connect() as connection:
             size = sa.text(f"SELECT pg_database_size('scaling_{outcomes}')")
             yield written | {"disk_mib": connection.execute(size).scalar_one() / MIB}
-        if in_memory:
-            yield step("PostgreSQL", "read", store=url)
+        yield step("PostgreSQL", "read", store=url)
 
 
 def exponents(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
