@@ -211,13 +211,53 @@ def test_requests_under_way_hold_what_requests_cost_on_average(tmp_path: Path) -
     assert workers.refusal(1).code == "insufficient_quota"
 
 
-def test_a_day_begins_with_what_a_request_of_the_month_costs(tmp_path: Path) -> None:
-    workers = Workers(tmp_path, usd_per_day=1.0)
+@pytest.mark.parametrize("days", [1, 40])
+@pytest.mark.parametrize("limits", [{"usd_per_day": 1.0}, {"usd_per_month": 1.0}])
+def test_a_day_and_a_month_begin_with_what_a_request_cost_before(
+    tmp_path: Path, days: int, limits: dict[str, Any]
+) -> None:
+    workers = Workers(tmp_path, **limits)
     workers.spend(0, 0.4)
-    workers.now += DAY_S
+    workers.now += days * DAY_S
+    workers.spend(1, None)
+    (key,) = KeyFile(tmp_path).read()
+    today, _ = Meters(tmp_path)(key.number).spending(workers.now)
+    assert today.usd == 0.4
+    already = 0.8 if days == 1 and "usd_per_month" in limits else 0.4
+    while already < 1.0:
+        workers.admit()
+        already += 0.4
+    assert workers.refusal().code == "budget_held"
+
+
+def test_what_costs_nothing_does_not_lower_the_average(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, usd_per_day=1.0)
+    workers.spend(0, 0.25)
+    for _ in range(99):
+        workers.spend(1, 0.0)
     for _ in range(3):
         workers.admit()
     assert workers.refusal().code == "budget_held"
+
+
+def test_a_worker_that_ends_beside_its_successor_leaves_no_room_behind(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, usd_per_day=1.0)
+    workers.spend(0, 0.1)
+    workers.admit()
+    workers.all[0].recover()
+    workers.settle(0, 10, 0.1)
+    (key,) = KeyFile(tmp_path).read()
+    spending, _ = Meters(tmp_path)(key.number).spending(NOON)
+    assert spending.under_way == 0.0
+
+
+def test_what_is_under_way_moves_with_its_key(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, usd_per_day=1.0)
+    workers.spend(0, 0.1)
+    workers.admit()
+    Meters(tmp_path).move({0: 7})
+    meters = Meters(tmp_path)
+    assert [meters(number).spending(NOON)[0].under_way for number in (0, 7)] == [0.0, 1.0]
 
 
 def test_a_request_is_charged_once(tmp_path: Path) -> None:

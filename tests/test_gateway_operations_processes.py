@@ -20,7 +20,7 @@ import pytest
 
 from command_line import run
 from fusionfactory.encoders.endpoint import EndpointEncoder
-from fusionfactory.gateway.access.keys import KeyFile
+from fusionfactory.gateway.access import KeyFile, Meters
 from fusionfactory.gateway.learning.versions import Versions
 from fusionfactory.routers import load_router, make_router
 from fusionfactory.testing import make_table
@@ -118,6 +118,38 @@ def test_a_killed_worker_is_started_again_and_others_answer(folder: Path) -> Non
         assert sum(float(line.split()[-1]) for line in counted) >= len(traffic.good)
         assert gateway.end() == 0
     assert stored(folder) >= set(traffic.asked)
+
+
+def test_what_a_killed_worker_had_in_hand_is_charged_to_its_key(
+    folder: Path, stub: StubUpstream
+) -> None:
+    more = 'keys = "required"\n'
+    (folder / "fusionfactory.toml").write_text(settings(stub.url, more, workers=1))
+    key, token = KeyFile(folder / "gateway").add("team", usd_per_day=1.0)
+    asked = {"model": "arm-1", "messages": [{"role": "user", "content": "What is 7 * 8?"}]}
+    with serving(folder, "--router", "router") as gateway:
+
+        def ask() -> int:
+            bearer = {"authorization": f"Bearer {token}"}
+            return gateway.ask("POST", "/v1/chat/completions", asked, **bearer).status
+
+        def spent_usd() -> float:
+            return Meters(folder / "gateway")(key.number).spent_usd(time.time())[0]
+
+        assert ask() == 200
+        cost_usd = spent_usd()
+        stub.models["arm-1"] = Knobs(latency_s=30.0)
+        place = urlsplit(gateway.url)
+        with socket.create_connection((place.hostname, place.port)) as connection:
+            body = json.dumps(asked)
+            connection.sendall(
+                f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer "
+                f"{token}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
+            )
+            stub.wait(lambda it: len(it.ledger) == 2)
+            os.kill(gateway.workers()[0], signal.SIGKILL)
+            gateway.workers(2)
+        assert 0 < cost_usd < spent_usd() == pytest.approx(2 * cost_usd)
 
 
 def test_sigterm_lets_requests_under_way_end(folder: Path, stub: StubUpstream) -> None:

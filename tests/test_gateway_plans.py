@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import socket
+import threading
+import time
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +19,7 @@ from answered_table import answered_table
 from fusionfactory.answers import group_answers, make_equivalence
 from fusionfactory.config import Config
 from fusionfactory.errors import ConfigError, RouterFileError
-from fusionfactory.gateway.access.keys import KeyFile
+from fusionfactory.gateway.access import Client, KeyFile
 from fusionfactory.gateway.fleet import Fleet
 from fusionfactory.gateway.log.ingest import Ingester
 from fusionfactory.gateway.planning.plans import Plans
@@ -50,6 +55,12 @@ TEXT = "add the two numbers 3"
 AGREED: dict[str, str | None] = dict.fromkeys(NAMES, "The answer is 7")
 APART: dict[str, str | None] = {name: f"It is {i}" for i, name in enumerate(NAMES)}
 KEYS = ("plan", "metric", "asked", "answer", "confidence")
+
+
+CAREFUL: dict[str, Any] = {
+    "model": "careful",
+    "messages": [{"role": "user", "content": "add 1"}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +132,18 @@ def ask(served: Served, text: str = TEXT, **more: Any) -> Any:  # noqa: ANN401
         messages=[{"role": "user", "content": text}],
         **more,
     )
+
+
+@contextmanager
+def hanging_up(served: Served, token: str) -> Iterator[None]:
+    """A client that asks, and leaves at the end of the block."""
+    body = json.dumps(CAREFUL)
+    with socket.create_connection(("127.0.0.1", served.port)) as connection:
+        connection.sendall(
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer "
+            f"{token}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        yield
 
 
 def told(headers: Any) -> dict[str, str | None]:  # noqa: ANN401
@@ -428,21 +451,16 @@ def test_a_client_that_leaves_in_the_middle_of_a_plan_is_charged_for_what_was_as
 ) -> None:
     say(stub, APART)
     _, token = KeyFile(tmp_path).add("one", usd_per_day=100.0)
-    body = json.dumps({"model": "careful", "messages": [{"role": "user", "content": "add 1"}]})
     with serving(stub, folder, tmp_path, keys="required") as served:
         headers = {"authorization": f"Bearer {token}"}
-        assert served.ask("POST", "/v1/chat/completions", body.encode(), headers).status == 200
+        assert served.ask("POST", "/v1/chat/completions", CAREFUL, headers).status == 200
         mean = served.last.cost_usd / len(stub.ledger)
         for knobs in stub.models.values():
             knobs.latency_s = 30.0
         known = len(stub.ledger)
         client = served.gateway.access.authorise(headers)
         assert client.meter is not None
-        with socket.create_connection(("127.0.0.1", served.port)) as connection:
-            connection.sendall(
-                f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer "
-                f"{token}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
-            )
+        with hanging_up(served, token):
             stub.wait(lambda stub: len(stub.ledger) > known)
             assert client.meter.spending(served.last.at)[0].under_way >= 1
         served.wait(lambda served: len(served.journal.records) == 2)
@@ -450,6 +468,30 @@ def test_a_client_that_leaves_in_the_middle_of_a_plan_is_charged_for_what_was_as
         assert day.under_way == 0
         lost = len(stub.ledger) - known
         assert day.usd == pytest.approx((known + lost) * mean)
+
+
+def test_a_client_that_leaves_before_a_plan_calls_anybody_is_charged_nothing(
+    stub: StubUpstream, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, token = KeyFile(tmp_path).add("one", usd_per_day=100.0)
+    with serving(stub, folder, tmp_path, keys="required") as served:
+        access, waiting = served.gateway.access, threading.Event()
+        turns = itertools.count()
+
+        async def prepare(_: Client) -> None:
+            if next(turns):  # for the second call of the first stage
+                waiting.set()
+                await asyncio.sleep(60)
+
+        monkeypatch.setattr(access, "prepare", prepare)
+        client = access.authorise({"authorization": f"Bearer {token}"})
+        assert client.meter is not None
+        with hanging_up(served, token):
+            assert waiting.wait(10)
+            assert client.meter.spending(time.time())[0].under_way == 1
+        served.wait(lambda served: served.journal.records)
+        assert client.meter.spending(time.time())[0].under_way == 0
+    assert stub.ledger == []
 
 
 def test_an_answer_comes_from_the_cache_again(

@@ -369,6 +369,86 @@ def test_a_gateway_that_is_cut_off_spends_what_it_was_granted_and_no_more(hosts:
     cut.ask(token)  # it is back, and so is what it had not spent
 
 
+def later(host: Host) -> None:
+    """The duty goes on, so long after that grants may change again."""
+    time.sleep(0.5)
+    host.sharing.exchange()
+
+
+def test_what_was_granted_to_a_request_that_left_is_given_back(hosts: Hosts) -> None:
+    token = hosts.add(usd_per_day=1.0)
+    first, second, _ = hosts.all
+    for _ in range(3):
+        first.ask(token)
+        first.settle(0.3)
+    later(first)
+    with first.duty():
+        asyncio.run(first.workers[0].prepare(first.client(token)))
+    second.sharing.exchange()
+    assert refusal(second, token).code == "budget_unknown"
+    later(first)
+    second.ask(token, worker=1)
+
+
+@pytest.mark.parametrize("failing", ["_take", "_hear"])
+def test_what_ended_is_told_though_the_store_was_lost_for_a_moment(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def lost(*_: object) -> None:
+        msg = "the store is away"
+        raise StoreError(msg)
+
+    token = hosts.add(usd_per_day=1.0)
+    first, second, _ = hosts.all
+    first.ask(token)
+    first.settle(0.3)
+    for _ in range(3):
+        first.ask(token)
+    later(first)
+    second.sharing.exchange()
+    assert refusal(second, token).code == "budget_held"
+    for _ in range(3):
+        first.settle(0.01)
+    with monkeypatch.context() as broken:
+        broken.setattr(first.sharing, failing, lost)
+        with pytest.raises(StoreError, match="is away"):
+            later(first)
+    later(first)
+    second.ask(token, worker=1)
+
+
+def test_what_ends_at_no_cost_is_told(hosts: Hosts) -> None:
+    token = hosts.add(usd_per_day=1.0)
+    first, second, _ = hosts.all
+    first.ask(token)
+    first.settle(0.3)
+    for _ in range(3):
+        first.ask(token)
+    later(first)
+    second.sharing.exchange()
+    assert refusal(second, token).code == "budget_held"
+    for _ in range(3):
+        first.under_way.pop().settle(None, 0.0)
+    later(first)
+    second.ask(token, worker=1)
+
+
+def test_what_is_under_way_at_midnight_counts_for_the_new_day(hosts: Hosts) -> None:
+    token = hosts.add(usd_per_day=1.0)
+    first, second, _ = hosts.all
+    first.ask(token)
+    first.settle(0.1)
+    for _ in range(8):
+        first.ask(token)
+    hosts.clock[0] += 86_400.0
+    hosts.exchange()
+    later(first)
+    times, _ = spend(second, 0.1, lambda: second.ask(token))
+    for _ in range(8):
+        first.settle(0.1)
+    assert (times + 8) * 0.1 <= 1.0 + 0.1 + 1e-9
+
+
 def test_what_a_dead_gateway_was_granted_counts_as_spent_until_it_is_back(
     hosts: Hosts, store: Store
 ) -> None:

@@ -2,8 +2,9 @@
 
 A limit is checked before a request, and what the request used is charged after it. Until then it
 counts as much as the key's requests cost on average. So a budget is overspent by one request, and
-by what those under way at that moment cost beyond the average. A rate is overrun by one request per
-further worker, at most, where several admit at once.
+by what those under way at that moment cost beyond the average: all of it where no cost is known
+yet. Where several workers admit at once, budgets and rates are overrun by one request more for each
+of the others, at most.
 
 Where several gateways share a budget, each lets requests in as far as they fit into what it was
 granted of it, and all grants together are the budget and one request, at most. A rate is overrun by
@@ -149,7 +150,7 @@ class Access:
             waiting = self._waiting.get(client.key)
             if waiting is None:
                 waiting = self._waiting[client.key] = loop.create_task(
-                    self._wait(client, meter.elsewhere)
+                    self._wait(client, meter.elsewhere, until)
                 )
                 waiting.add_done_callback(lambda _: self._waiting.pop(client.key))
             # A client that hangs up ends nobody else's wait.
@@ -158,10 +159,9 @@ class Access:
                 return
             # What all waited for, the first ones took.
 
-    async def _wait(self, client: Client, elsewhere: Elsewhere) -> None:
+    async def _wait(self, client: Client, elsewhere: Elsewhere, until: float) -> None:
         """One wait for all requests of a key."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + _ASK_S
         asked = elsewhere.ask()
         while loop.time() < until:
             await asyncio.sleep(_AGAIN_S)

@@ -1,4 +1,4 @@
-"""Parts of a budget that several gateways share, given out so that all are never more than it.
+"""Parts of a budget that several gateways share, given out so that all are hardly more than it.
 
 Each gateway lets a request in while its grant has room for what a request costs on average, beside
 what it has spent and what its requests under way are to cost. What counts against the budget is the

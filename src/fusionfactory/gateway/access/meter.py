@@ -24,7 +24,11 @@ DAY_S = 86_400.0
 _USE = slice(0, 5)
 """Minute; requests and tokens in it; requests and tokens in the minute before."""
 _DAY = slice(5, 9)
-"""Day; its USD, the requests that they are of, the requests of unknown cost."""
+"""Day; its USD, the requests that they are of, the requests of unknown cost.
+
+Requests that cost nothing, such as answers from the cache, are none of either: they would make the
+average less than what one that is paid for costs.
+"""
 MONTH = slice(9, 13)
 """Month; likewise."""
 
@@ -73,7 +77,7 @@ class Spending:
     Attributes:
         usd: Spent, other gateways included.
         here_usd: By this gateway's own requests.
-        request_usd: What a request costs on average; 0 where no cost is known.
+        request_usd: What a request that is paid for costs on average; 0 where no cost is known.
         under_way: This gateway's requests that are not charged yet.
     """
 
@@ -147,7 +151,7 @@ class Meter:
     def spent_usd(self, now: float) -> tuple[float, float]:
         """USD of this day and of this month, in UTC, other gateways included.
 
-        A request of unknown cost counts as much as those of known cost do on average: nothing
+        A request of unknown cost counts as much as those that cost something do on average: nothing
         only where no cost is known at all.
         """
         day, month = self.spending(now)
@@ -156,27 +160,29 @@ class Meter:
     def spending(self, now: float) -> tuple[Spending, Spending]:
         """Likewise, in more detail.
 
-        What a request costs on average is, on a day without any of known cost, that of the month.
+        Where nothing has cost anything on this day, the average is that of the month, and in a new
+        month that of the one before, as far as this gateway knows it.
         """
+        # Before the others: what ends in between counts twice rather than not at all.
+        under_way = sum(self._under_way.tolist())
         day, month = periods(now)
-        of_month = self._spending(MONTH, month, 0.0)
-        return self._spending(_DAY, day, of_month.request_usd), of_month
+        before, known, _ = _sums(self._own_columns(MONTH))
+        of_month = self._spending(MONTH, month, before / known if known else 0.0, under_way)
+        return self._spending(_DAY, day, of_month.request_usd, under_way), of_month
 
-    def _spending(self, rows: slice, period: float, else_usd: float) -> Spending:
+    def _spending(self, rows: slice, period: float, else_usd: float, under_way: float) -> Spending:
         total, priced, unpriced = _sums(self._columns(rows), period)
-        here, _, unpriced_here = _sums(zip(*self._cells[rows].tolist(), strict=True), period)
-        mean = total / priced if priced else 0.0
-        return Spending(
-            usd=total + unpriced * mean,
-            here_usd=here + unpriced_here * mean,
-            request_usd=mean if priced else else_usd,
-            under_way=sum(self._under_way.tolist()),
-        )
+        here, _, unpriced_here = _sums(self._own_columns(rows), period)
+        mean = total / priced if priced else else_usd
+        return Spending(total + unpriced * mean, here + unpriced_here * mean, mean, under_way)
 
     def _columns(self, rows: slice) -> Iterator[tuple[float, ...]]:
-        yield from zip(*self._cells[rows].tolist(), strict=True)
+        yield from self._own_columns(rows)
         if self.elsewhere is not None:
             yield self.elsewhere.counted(rows)
+
+    def _own_columns(self, rows: slice) -> Iterator[tuple[float, ...]]:
+        yield from zip(*self._cells[rows].tolist(), strict=True)
 
     def begin(self) -> None:
         """Counts a request as under way."""
@@ -185,7 +191,8 @@ class Meter:
     def end(self, now: float, usd: float | None) -> None:
         """Counts one as under way no longer, and charges it."""
         self.charge(now, usd)
-        self._under_way[self._worker] -= 1.0
+        # None is left where a worker of the same number has begun beside this one, and charged it.
+        self._under_way[self._worker] = max(0.0, self._under_way[self._worker] - 1.0)
 
     def charge(self, now: float, usd: float | None) -> None:
         """Adds the cost of a request; None where it is unknown."""
@@ -196,16 +203,18 @@ class Meter:
                 mine[rows] = period, 0.0, 0.0, 0.0
             if usd is None:
                 mine[at + 3] += 1.0
-            else:
+            elif usd:
                 mine[at + 1] += usd
                 mine[at + 2] += 1.0
 
 
-def _sums(columns: Iterable[tuple[float, ...]], period: float) -> tuple[float, float, float]:
-    """USD, requests of known cost and those of unknown cost in a period."""
+def _sums(
+    columns: Iterable[tuple[float, ...]], period: float | None = None
+) -> tuple[float, float, float]:
+    """USD, requests that they are of and those of unknown cost in a period, or in any."""
     total = priced = unpriced = 0.0
     for at, usd, known, unknown in columns:
-        if at == period:
+        if period is None or at == period:
             total += usd
             priced += known
             unpriced += unknown

@@ -65,6 +65,15 @@ class Meters:
         """
         return self._cells.upto(keys)
 
+    def under_way(self, keys: int) -> FloatArray:
+        """Requests of so many keys that are not charged yet: (keys,).
+
+        Raises:
+            ConfigError: The file is not of this form.
+        """
+        counted: FloatArray = self._under_way.upto(keys)[:keys, 0].sum(axis=1)
+        return counted
+
     def recover(self, now: float) -> None:
         """Charges what was under way in a process that is no more: at a cost that is not known.
 
@@ -91,9 +100,10 @@ class Meters:
         Args:
             numbers: The old one to the new one.
         """
-        cells = self._cells.upto(max((*numbers, *numbers.values())) + 1)
-        before = {old: cells[old].copy() for old in numbers}
-        for old in numbers:
-            cells[old] = 0.0
-        for old, new in numbers.items():
-            cells[new] = before[old]
+        count = max((*numbers, *numbers.values())) + 1
+        for cells in (self._cells.upto(count), self._under_way.upto(count)):
+            before = {old: cells[old].copy() for old in numbers}
+            for old in numbers:
+                cells[old] = 0.0
+            for old, new in numbers.items():
+                cells[new] = before[old]

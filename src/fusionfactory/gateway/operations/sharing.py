@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fusionfactory.gateway.access.meter import Spending
     from fusionfactory.serve_settings import ServeSection
     from fusionfactory.store import Store
+    from fusionfactory.types import FloatArray
 
 __all__ = ["Sharing"]
 
@@ -76,6 +77,7 @@ class Sharing:
         self._told_at = self._forgot_at = -_FORGET_S
         self._taken_at: dict[int, float] = {}
         self._waiting: set[int] = set()
+        self._under_way: FloatArray = np.zeros(0)
 
     def step(self) -> int:
         """One period: an exchange with the store, then whatever is asked until its end.
@@ -110,14 +112,16 @@ class Sharing:
         self.answer()
         self._file.follow()
         self._read_keys()
-        self._waiting.update(self._tell(now), self._hear(now))
+        self._waiting.update(self._tell(now))
+        self._waiting.update(self._hear(now))
         due = {
             number
             for number in self._waiting
             if moment - self._taken_at.get(number, -_TAKE_S) >= _TAKE_S
         }
-        self._waiting -= due
-        self._take(number for number in due if self._holds(number, now))
+        held = {number for number in due if self._holds(number, now)}
+        self._waiting -= due - held
+        self._take(held)
 
     def answer(self) -> None:
         """Takes more of the budgets for which requests wait.
@@ -152,12 +156,17 @@ class Sharing:
             self._cells.upto(max(self._keys, default=0) + 1)
 
     def _tell(self, now: float) -> list[int]:
+        """Tells what was used; gives the keys of which it, or what is under way, has changed."""
         if not self._keys:
             return []
         count = max(self._keys) + 1
         mine = gathered(self._meters.upto(count)[:count], now)
         used = np.flatnonzero(mine.any(axis=1)).tolist()
-        return self._usage.tell({number: mine[number] for number in used})
+        changed = self._usage.tell({number: mine[number] for number in used})
+        under_way = self._meters.under_way(count)
+        ended = np.flatnonzero(under_way[: len(self._under_way)] != self._under_way[:count])
+        self._under_way = under_way
+        return [*changed, *ended.tolist()]
 
     def _hear(self, now: float) -> Iterable[int]:
         heard = self._usage.hear()
@@ -166,10 +175,16 @@ class Sharing:
         return heard
 
     def _holds(self, number: int, now: float) -> bool:
-        """Whether this gateway may spend of the key's budgets, so that others should know."""
+        """Whether this gateway spends of the key's budgets or may, so that others should know.
+
+        It spends without a grant what was under way when a day or month began.
+        """
         known = Elsewhere(self._cells(number))
         return any(
-            known.grant(period).at == at for period, at in zip(PERIODS, periods(now), strict=True)
+            known.grant(period).at == at or spending.used_usd > 0
+            for period, at, spending in zip(
+                PERIODS, periods(now), self._meters(number).spending(now), strict=True
+            )
         )
 
     def _take(self, numbers: Iterable[int]) -> None:
@@ -187,6 +202,10 @@ class Sharing:
         for number, elsewhere in known.items():
             elsewhere.answer(asked[number])
             self._taken_at[number] = moment
+        # Where the store was not reached, they wait on.
+        self._waiting -= known.keys()
+        # What was granted to a request that left is soon given back.
+        self._waiting |= {wish.key for wish in wishes if wish.is_urgent}
 
     def _spending(self, wish: Wish, now: float) -> Spending:
         return self._meters(wish.key).spending(now)[PERIODS.index(wish.period)]
