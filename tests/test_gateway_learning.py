@@ -29,9 +29,10 @@ from fusionfactory.gateway.log.traffic import Traffic
 from fusionfactory.gateway.routing.ask import Ask
 from fusionfactory.gateway.routing.decider import Routing
 from fusionfactory.policy import Policy
-from fusionfactory.routers import make_router
+from fusionfactory.routers import make_router, save_router
 from fusionfactory.serve_settings import ExplorationSettings, LogSettings, RoutingSettings
 from fusionfactory.store import Store
+from fusionfactory.testing import make_table
 
 if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
@@ -183,6 +184,33 @@ def test_what_is_worse_is_not_promoted_but_by_force(
     assert versions.current == worse
 
 
+def test_a_saved_router_is_taken_in_and_promoted(
+    gateway: Path, table: OutcomeTable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    versions = Versions("gateway")
+    save_router(make_router("cheapest").fit(table.rows(np.arange(FIRST))), Path("saved"))
+    before = versions.current
+    assert run("promote", "--add", "saved", "--json", "promote.json") == 1
+    assert "not promoted" in capsys.readouterr().out
+    added = versions.list()[-1]
+    assert (added.router, added.facts["from"]) == ("cheapest", "saved")
+    assert versions.current == before
+    assert run("promote", added.id, "--force") == 0
+    assert versions.current == added.id
+    assert run("promote", "--add", "saved", "--force") == 0
+    assert versions.current == versions.list()[-1].id != added.id
+
+
+def test_a_saved_router_of_other_arms_is_not_taken_in(
+    gateway: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_router(make_router("cheapest").fit(make_table(60)), Path("saved"))
+    before = Versions("gateway").stamp()
+    assert run("promote", "--add", "saved", "--force") == 2
+    assert "knows none of the arms of the settings" in capsys.readouterr().err
+    assert Versions("gateway").stamp() == before
+
+
 def test_learn_holds_out_the_latest(gateway: Path) -> None:
     assert run("learn", "--split", "time", "--holdout", "0.2", "--json", "learn.json") == 0
     found = told("learn.json")
@@ -215,6 +243,8 @@ def test_the_list_says_who_decides_and_who_watches(gateway: Path, table: Outcome
     ("arguments", "message"),
     [
         (("promote", "v1", "--rollback"), "exclude each other"),
+        (("promote", "v1", "--add", "router"), "exclude each other"),
+        (("promote", "--add", "nowhere"), "nowhere"),
         (("promote", "--rollback"), "no earlier version"),
         (("promote", "v9"), "no version 'v9'"),
         (("promote", "--state", "nowhere"), "there is no version yet"),

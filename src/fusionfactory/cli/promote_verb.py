@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,8 +22,6 @@ from fusionfactory.errors import ConfigError
 from fusionfactory.policy import Policy
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console
 
     from fusionfactory.config import Config
@@ -38,6 +37,10 @@ _SHOWN_MOVES = 3
 
 @click.command("promote", epilog="Example: fusionfactory promote v2")
 @click.argument("version", required=False)
+@click.option(
+    "--add", "saved", type=click.Path(path_type=Path), metavar="ROUTER",
+    help="Add the router that `fit` or `fuse` saved in this folder, and take it for VERSION.",
+)  # fmt: skip
 @click.option("--store", help="Store of the gateway's log: a SQLite path or a database URL.")
 @click.option("--rollback", is_flag=True, help="Go back to the version that decided before.")
 @click.option("--list", "listing", is_flag=True, help="Change nothing; list the versions.")
@@ -48,6 +51,7 @@ _SHOWN_MOVES = 3
 def command(
     ctx: click.Context,
     version: str | None,
+    saved: Path | None,
     store: str | None,
     rollback: bool,
     listing: bool,
@@ -64,8 +68,8 @@ def command(
     bound of the gain is above 0. A running gateway changes over within seconds, and so does every
     other one that shares its store.
     """
-    if rollback + listing + (version is not None) > 1:
-        msg = "VERSION, --rollback and --list exclude each other"
+    if rollback + listing + (version is not None) + (saved is not None) > 1:
+        msg = "VERSION, --add, --rollback and --list exclude each other"
         raise click.UsageError(msg)
     config: Config = ctx.obj
     versions = ctx.with_resource(versions_of(config, state, store))
@@ -77,6 +81,8 @@ def command(
     if rollback:
         after: str | None = versions.rollback()
     else:
+        if saved is not None:
+            version = _added(versions, saved, config, network=allow_endpoint)
         chosen = versions.find(version) if version else _newest(versions)
         if not force and before and chosen.id != before:
             trade_off = Policy.parse(policy or config.serve.routing.auto)
@@ -99,10 +105,20 @@ def command(
     return None
 
 
+def _added(versions: Versions, saved: Path, config: Config, *, network: bool) -> str:
+    from fusionfactory.gateway.learning.saved import saved_router
+
+    router = saved_router(saved, choices_of(config), network=network)
+    return versions.add(router, {"from": str(saved)})
+
+
 def _newest(versions: Versions) -> Version:
     found = versions.list()
     if not found:
-        msg = "there is no version yet: `fusionfactory learn` makes one, `serve --router` the first"
+        msg = (
+            "there is no version yet: `fusionfactory learn` makes one, and `promote --add` takes "
+            "one in that `fit` saved"
+        )
         raise ConfigError(msg, file=versions.folder)
     return found[-1]
 

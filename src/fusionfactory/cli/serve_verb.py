@@ -56,5 +56,5 @@ def _tell(started: Started) -> None:
     keys = "clients need a key" if started.needs_keys else "no key needed"
     click.echo(f"{started.url}  arms: {', '.join(started.arms)}  router: {router}  {keys}")
     if started.passed_over:
-        note = f"--router was passed over: {started.router} decides; `promote` lets another one"
+        note = f"--router was passed over: {started.router} decides; `promote --add` takes one in"
         click.echo(note, err=True)

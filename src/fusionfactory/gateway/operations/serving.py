@@ -13,13 +13,13 @@ from fusionfactory.gateway.access.keys import KeyFile
 from fusionfactory.gateway.access.shared_keys import shared_keys
 from fusionfactory.gateway.build import journal_folder, known_store
 from fusionfactory.gateway.fleet import Fleet
+from fusionfactory.gateway.learning.saved import saved_router
 from fusionfactory.gateway.learning.shared_book import shared_book
 from fusionfactory.gateway.learning.versions import Versions
 from fusionfactory.gateway.operations.listener import bind, url_of
 from fusionfactory.gateway.operations.logs import emit, log_to
 from fusionfactory.gateway.operations.supervisor import Supervisor
 from fusionfactory.gateway.planning.plans import Plans
-from fusionfactory.routers import load_router
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,12 +140,5 @@ def _follow(versions: Versions, keys: KeyFile, *, first: bool) -> None:
 
 def _register(versions: Versions, path: Path, fleet: Fleet, *, network: bool) -> bool:
     """Makes it the first version; False where another gateway was faster."""
-    router = load_router(path, network=network)
-    arms = [arm.name for arm in router.arms_]
-    if not any(arm in fleet for arm in arms):
-        msg = (
-            f"the router knows none of the arms of the settings: it knows {', '.join(arms)}; they "
-            f"have {', '.join(fleet.targets)}"
-        )
-        raise ConfigError(msg, file=path, field="models")
+    router = saved_router(path, fleet.targets, network=network)
     return versions.begin(router, {"from": str(path)})
