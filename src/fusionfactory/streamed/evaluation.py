@@ -196,5 +196,8 @@ class _Trials:
                 router = type(router)(**router.params() | {"encoder": encoded})
             else:
                 features.us_per_query  # noqa: B018  encodes, so that it is not timed with the fit
+        if learns_from(router) == "statistics":
+            # Makes what all of them share, so that it is not timed with the first one's fit.
+            training.stream(router.encoder if router.uses_features else None)
         fit = partial(fit_large, router, training)
         return replace(run_trial(router, contest, policies, fit, chunks), name=spec)
