@@ -66,7 +66,7 @@ def test_a_worker_loads_a_model_once(gguf: Path, tmp_path: Path) -> None:
             CallWorker(desk, config.model_dump_json(), ["tiny"], False, shards.files)
         ) as worker,
     ):
-        first, *others = shards.parts()
+        first, *others = shards.parts("calls").values()
         worker(first)
         copy.unlink()
         for part in others:

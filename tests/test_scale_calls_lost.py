@@ -124,7 +124,7 @@ def test_without_its_desk_a_run_ends_and_the_next_goes_on(
     thread = threading.Thread(target=lose)
     thread.start()
     with Store(tmp_path / "runs.db") as store:
-        with pytest.raises(ClusterError, match="the cluster lost work"):
+        with pytest.raises(ClusterError, match="making calls failed: the cluster lost work"):
             collect_by("ray", config, store, calls)
         thread.join()
         held = store.count()

@@ -57,9 +57,8 @@ def test_another_model_on_a_node_is_an_error(minilm: MiniLMEncoder) -> None:
     import pyarrow as pa
 
     worker = EmbeddingWorker(MiniLMEncoder(cache=False), "onnx:another")
-    (found,) = worker(pa.table({"place": [0], "text": ["a"]})).to_pylist()
     with pytest.raises(EncoderError, match=r"has another model: onnx:8199.*, expected onnx:anoth"):
-        raise raised(found["problem"])
+        worker(pa.table({"place": [0], "text": ["a"]}))
 
 
 def test_what_fails_on_a_node_is_raised_here(tmp_path: Path, ray_cluster: Any) -> None:  # noqa: ANN401

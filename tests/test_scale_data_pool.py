@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fusionfactory.config import ScaleSection
-from fusionfactory.errors import ClusterError
 from fusionfactory.scale.pool import cpu_share, mapped, threads_env
 from fusionfactory.scale.sandboxes import sandbox_nodes
 
@@ -17,9 +16,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
+def three_parts() -> dict[str, pa.Table]:
+    import pyarrow as pa
+
+    return {f"part {n}": pa.table({"n": [n]}) for n in range(3)}
+
+
 def places(nodes: list[str], threads: int = 1) -> list[dict[str, Any]]:
     """Where three parts were worked on, and by how many threads."""
-    import pyarrow as pa
 
     class Worker:  # in a function, so that it is sent whole: a node has none of the tests
         def __init__(self, name: str) -> None:
@@ -36,9 +40,8 @@ def places(nodes: list[str], threads: int = 1) -> list[dict[str, Any]]:
             told = os.environ["OMP_NUM_THREADS"]
             return pa.table({"n": [number], "node": [node], "by": [self.name], "threads": [told]})
 
-    parts = [pa.table({"n": [n]}) for n in range(3)]
-    settings = ScaleSection(workers=2)
-    found = mapped(parts, Worker, {"name": "me"}, settings, threads=threads, nodes=nodes)
+    options: dict[str, Any] = {"doing": "placing", "threads": threads, "nodes": nodes}
+    found = mapped(three_parts(), Worker, {"name": "me"}, ScaleSection(workers=2), **options)
     return [row for table in found for row in table.to_pylist()]
 
 
@@ -60,21 +63,8 @@ def test_where_the_named_node_is_gone_any_will_do() -> None:
     assert sorted(row["n"] for row in places(["0" * 56])) == [0, 1, 2]
 
 
-def test_what_keeps_a_worker_from_starting_is_told() -> None:
-    import pyarrow as pa
-
-    class Worker:
-        def __init__(self) -> None:
-            import importlib
-
-            importlib.import_module("an_extra_that_no_node_has")
-
-    with pytest.raises(ClusterError, match=r"a worker cannot start: .*No module named 'an_extra"):
-        list(mapped([pa.table({"n": [1]})], Worker, {}, ScaleSection(workers=1)))
-
-
 def test_no_parts_are_no_work() -> None:
-    assert list(mapped([], object, {}, ScaleSection())) == []
+    assert list(mapped({}, object, {}, ScaleSection(), doing="nothing")) == []
 
 
 def test_nodes_need_not_be_chosen_where_all_have_a_sandbox() -> None:

@@ -65,7 +65,7 @@ class ThreadHands:
     def work(self, shards: Shards, arguments: dict[str, Any]) -> None:
         """Shares the shards out."""
         waiting: queue.SimpleQueue[pa.Table] = queue.SimpleQueue()
-        for part in shards.parts():
+        for part in shards.parts("calls").values():
             waiting.put(part)
         with ThreadPoolExecutor(self.workers) as pool:
             for done in [pool.submit(_work, waiting, arguments) for _ in range(self.workers)]:

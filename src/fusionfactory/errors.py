@@ -18,7 +18,7 @@ FusionFactoryError
 ├── CallError                one call of an LLM failed (the collector records it as an outcome)
 ├── PackageError             a package that carries questions or weights cannot be fetched
 ├── GatewayError             a process of the gateway cannot start
-├── ClusterError             a Ray cluster lost work too often
+├── ClusterError             a Ray cluster lost work, or one of its workers failed unforeseen
 ├── SandboxError             code cannot be isolated here, so it is not run
 └── StoreError               the store cannot be read or written
     └── StoreAwayError       its database cannot be reached; what is in it stays
@@ -195,7 +195,7 @@ class GatewayError(FusionFactoryError):
 
 
 class ClusterError(FusionFactoryError):
-    """A Ray cluster lost a piece of work more often than it is tried again."""
+    """A Ray cluster lost work too often, or a worker failed with what nobody foresaw."""
 
 
 class SandboxError(FusionFactoryError):

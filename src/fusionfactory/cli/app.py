@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from fusionfactory.cli.group import LazyGroup
+from fusionfactory.cli.log import LOG, show_log
 from fusionfactory.config import read_config
 from fusionfactory.errors import FusionFactoryError
 from fusionfactory.version import __version__
@@ -54,6 +55,7 @@ def cli(ctx: click.Context, config: Path | None) -> None:
 
     Start with: fusionfactory demo
     """
+    show_log(os.environ.get(LOG))
     ctx.obj = read_config(config)
     ctx.default_map = ctx.obj.default_map()
 

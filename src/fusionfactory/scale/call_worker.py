@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fusionfactory.calls.crew import Crew
 from fusionfactory.clients import ChatRequest
 from fusionfactory.config import Config
-from fusionfactory.errors import FusionFactoryError, InputError
+from fusionfactory.errors import InputError
 from fusionfactory.judge.structured import StructuredClient
 from fusionfactory.plan import choose, make_clients
 from fusionfactory.scale.line import Line, PacedClient, SharedLimits
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fusionfactory.calls import Call
     from fusionfactory.clients import ChatReply, Client
     from fusionfactory.errors import CallError
+    from fusionfactory.scale.messages import End
 
 __all__ = ["CallWorker", "call_schema", "rows_of"]
 
@@ -66,8 +67,8 @@ def rows_of(calls: Iterable[Call]) -> Iterator[dict[str, Any]]:
 class CallWorker:
     """Makes the calls of shards, one shard at a time; lives in a process of the cluster.
 
-    Clients, with connections and loaded models, are made once. Their keys come from the process'
-    own environment.
+    Clients, with connections and loaded models, are made once, with the first shard: so the desk
+    knows of what goes wrong then. Their keys come from the process' own environment.
 
     Args:
         desk: The handle of the run's `Desk`.
@@ -85,24 +86,11 @@ class CallWorker:
         structured: bool,
         files: Any,  # noqa: ANN401  fsspec is untyped
     ) -> None:
+        self._settings, self._models, self._structured = settings, models, structured
         self._files = files
         self._runner = asyncio.Runner()
         self._line = Line(lambda name, *facts: getattr(desk, name).remote(*facts))
-        config = Config.model_validate_json(settings)
-        clients = make_clients(
-            config,
-            choose("model", config.models, models),
-            lambda endpoint: SharedLimits(self._line, endpoint.name, endpoint.concurrency),
-        )
-        paced = {endpoint.name for endpoint in config.endpoints}
-        for name, client in clients.items():
-            if name not in paced:
-                clients[name] = PacedClient(
-                    client, SharedLimits(self._line, name, client.concurrency)
-                )
-        if structured:
-            clients = {name: StructuredClient(client) for name, client in clients.items()}
-        self._clients: dict[str, Client] = clients
+        self._clients: dict[str, Client] = {}
 
     def __call__(self, named: pa.Table) -> pa.Table:
         """Makes the calls that have no answer yet; gives the shard's name back.
@@ -120,21 +108,46 @@ class CallWorker:
         self._runner.close()
 
     async def _batch(self, table: pa.Table) -> None:
-        opened = await self._line.open(table["number"].to_pylist())
+        numbers = table["number"].to_pylist()
+        opened = await self._line.open(numbers)
         wanted = set(opened.numbers)
         calls = [_call(row) for row in table.to_pylist() if row["number"] in wanted]
+        if calls:
+            try:
+                await self._make(calls, opened.ends)
+            except Exception as error:  # noqa: BLE001  whatever it is ends the run for all workers
+                what = f"making calls {numbers[0] + 1:,} to {numbers[-1] + 1:,}"
+                await self._line.fail(told(error, what))
+        await self._line.close()
+
+    async def _make(self, calls: Sequence[_NumberedCall], ends: Iterable[End]) -> None:
+        self._clients = self._clients or self._made_clients()
         crew = Crew(calls, self._clients, may_start=_by_leave, told=self._told)
-        for endpoint, model in opened.ends:
+        for endpoint, model in ends:
             crew.end(endpoint, model)
         talk = asyncio.create_task(self._line.talk(lambda end: crew.end(*end), crew.drop))
         try:
             await crew.work(talk)
-        except FusionFactoryError as error:
-            await self._line.fail(told(error))
         finally:
             talk.cancel()
             await asyncio.gather(talk, return_exceptions=True)
-        await self._line.close()
+
+    def _made_clients(self) -> dict[str, Client]:
+        config = Config.model_validate_json(self._settings)
+        clients = make_clients(
+            config,
+            choose("model", config.models, self._models),
+            lambda endpoint: SharedLimits(self._line, endpoint.name, endpoint.concurrency),
+        )
+        paced = {endpoint.name for endpoint in config.endpoints}
+        for name, client in clients.items():
+            if name not in paced:
+                clients[name] = PacedClient(
+                    client, SharedLimits(self._line, name, client.concurrency)
+                )
+        if self._structured:
+            return {name: StructuredClient(client) for name, client in clients.items()}
+        return clients
 
     def _told(self, call: _NumberedCall, reply: ChatReply | None, error: CallError | None) -> None:
         self._line.tell(Delivery(call.number, call.request.model, reply, error))

@@ -113,10 +113,12 @@ class Desk:
             if not self._answered[number] and (self._endpoint(number), None) not in self._ends
         ]
         if wanted and self._tries(numbers[0], len(wanted)) > _MOST_TRIES:
+            endpoints = ", ".join(sorted({repr(self._endpoint(number)) for number in wanted}))
             msg = (
-                f"{_MOST_TRIES} workers died over the same calls, without an answer to any: a node "
-                "may have too little memory; what was answered is kept, and the next run goes on "
-                "there"
+                f"{_MOST_TRIES} workers died over the same calls, without an answer to any "
+                f"({len(wanted)} of calls {numbers[0] + 1:,} to {numbers[-1] + 1:,}, to {endpoints}"
+                "): a node may have too little memory; what was answered is kept, and the next run "
+                "goes on there"
             )
             await self.fail(told(ClusterError(msg)))
             wanted = []

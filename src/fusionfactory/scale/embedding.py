@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusionfactory.encoders.cached import CachedEncoder
-from fusionfactory.errors import EncoderError, FusionFactoryError
+from fusionfactory.errors import EncoderError
 from fusionfactory.scale.pool import mapped
-from fusionfactory.scale.telling import raised, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,7 +48,7 @@ def embed(encoder: Encoder, texts: Sequence[str], settings: ScaleSection) -> Flo
     Raises:
         EncoderError: The model failed, or a node has another one than this machine.
         MissingExtraError: A package is missing here or on a node.
-        ClusterError: Ray has given the work up.
+        ClusterError: See `mapped`.
     """
     if isinstance(encoder, CachedEncoder) and encoder.movable:
         return encoder.encode_by(partial(_blocks, encoder, settings), texts)
@@ -64,18 +63,19 @@ def _blocks(
     # The longest texts first, which take the longest: so no actor is left with them at the end.
     order = range(len(texts))[::-1]
     starts = range(0, len(texts), _TEXTS_PER_PART)
-    parts = [
-        pa.table({"place": places, "text": [texts[place] for place in places]})
+    parts = {
+        f"texts {places[-1] + 1:,} to {places[0] + 1:,} of {len(texts):,}": pa.table(
+            {"place": places, "text": [texts[place] for place in places]}
+        )
         for places in (list(order[start : start + _TEXTS_PER_PART]) for start in starts)
-    ]
+    }
     arguments = {
         "encoder": type(encoder)(**encoder.params() | {"cache": False}),
         "fingerprint": encoder.fingerprint(),
     }
-    for block in mapped(parts, EmbeddingWorker, arguments, settings, threads=_THREADS):
+    options: dict[str, Any] = {"doing": "embedding", "threads": _THREADS}
+    for block in mapped(parts, EmbeddingWorker, arguments, settings, **options):
         for row in block.to_pylist():
-            if row["problem"] is not None:
-                raise raised(row["problem"])
             found = np.frombuffer(row["rows"], dtype=np.float32)
             yield row["places"], found.reshape(len(row["places"]), -1)
 
@@ -92,27 +92,25 @@ class EmbeddingWorker:
         self._encoder, self._fingerprint = encoder, fingerprint
 
     def __call__(self, part: pa.Table) -> pa.Table:
-        """One row: places of the texts, their rows as bytes, or the problem that there was."""
+        """One row: places of the texts, and their rows as bytes.
+
+        Raises:
+            EncoderError: The model failed, or is another one than where the verb runs.
+            MissingExtraError: A package is missing.
+        """
         import pyarrow as pa
 
-        schema = pa.schema(
-            [("places", pa.list_(pa.int64())), ("rows", pa.binary()), ("problem", pa.string())]
-        )
-        return pa.Table.from_pylist([self._embedded(part)], schema=schema)
-
-    def _embedded(self, part: pa.Table) -> dict[str, Any]:
+        found = self._encoder.fingerprint()
+        if found != self._fingerprint:
+            msg = f"a node of the cluster has another model: {found}, expected {self._fingerprint}"
+            raise EncoderError(msg)
         order = np.argsort([len(text) for text in part["text"].to_pylist()], kind="stable")
         sorted_part = part.take(order)
-        try:
-            found = self._encoder.fingerprint()
-            if found != self._fingerprint:
-                msg = (
-                    f"a node of the cluster has another model: {found}, expected "
-                    f"{self._fingerprint}"
-                )
-                raise EncoderError(msg)
-            blocks = list(self._encoder.embed(sorted_part["text"].to_pylist()))
-        except FusionFactoryError as error:
-            return {"problem": told(error)}
+        blocks = list(self._encoder.embed(sorted_part["text"].to_pylist()))
         rows = np.concatenate(blocks).astype(np.float32, copy=False)
-        return {"places": sorted_part["place"].to_pylist(), "rows": rows.tobytes()}
+        return pa.table(
+            {
+                "places": pa.array([sorted_part["place"].to_pylist()], pa.list_(pa.int64())),
+                "rows": pa.array([rows.tobytes()], pa.binary()),
+            }
+        )

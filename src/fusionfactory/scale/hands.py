@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fusionfactory.scale.call_worker import CallWorker
 from fusionfactory.scale.cluster import worker_count
 from fusionfactory.scale.desk import Desk
-from fusionfactory.scale.pool import losses_told, mapped
+from fusionfactory.scale.losses import losses_told
+from fusionfactory.scale.pool import mapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ class RayHands:
         """A `Desk` beside the driver, without which it is no use.
 
         Raises:
-            ClusterError: It died.
+            ClusterError: It died, or met what nobody foresaw.
         """
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -73,7 +74,7 @@ class RayHands:
             "max_concurrency": _CALLS_AT_A_TIME * (self.workers + 1),
             "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
         }
-        with losses_told():
+        with losses_told("making calls"):
             desk = ray.remote(Desk).options(**options).remote(orders)
             try:
                 yield desk
@@ -84,7 +85,9 @@ class RayHands:
         """Maps the shards.
 
         Raises:
-            ClusterError: Ray has given the work up.
+            ClusterError: See `mapped`; of workers that die the desk keeps count.
         """
-        for _ in mapped(shards.parts(), CallWorker, arguments, self._settings):
+        parts = shards.parts("calls")
+        options: dict[str, Any] = {"doing": "making", "counted": False}
+        for _ in mapped(parts, CallWorker, arguments, self._settings, **options):
             pass

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fusionfactory.errors import SandboxError
 from fusionfactory.sandbox import find_sandbox
-from fusionfactory.scale.pool import losses_told
+from fusionfactory.scale.losses import losses_told
 
 __all__ = ["sandbox_nodes"]
 
@@ -19,23 +21,27 @@ def sandbox_nodes() -> list[str]:
         SandboxError: No node has one; nothing was run.
     """
     import ray
+    from ray.exceptions import TaskUnschedulableError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    ids = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
     tried = ray.remote(num_cpus=0)(_missing)
-    with losses_told():
-        missing = ray.get(
-            [
-                tried.options(
-                    scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
-                ).remote()
-                for node in ids
-            ]
-        )
-    having = [node for node, reason in zip(ids, missing, strict=True) if reason is None]
+    asked = {
+        node["NodeID"]: tried.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote()
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+    missing: dict[str, str | None] = {}
+    with losses_told("looking for sandboxes"):
+        for node, answer in asked.items():
+            # One that has gone meanwhile is no node to ask.
+            with suppress(TaskUnschedulableError):
+                missing[node] = ray.get(answer)
+    having = [node for node, reason in missing.items() if reason is None]
     if not having:
-        raise SandboxError(missing[0])
-    return having if len(having) < len(ids) else []
+        raise SandboxError(next(filter(None, missing.values())))
+    return having if len(having) < len(missing) else []
 
 
 def _missing() -> str | None:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from fusionfactory.errors import FusionFactoryError, SandboxError
+from fusionfactory.errors import SandboxError
 from fusionfactory.scale.pool import mapped
 from fusionfactory.scale.sandboxes import sandbox_nodes
 from fusionfactory.scale.shards import laid_out, read_shards
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fusionfactory.config import ScaleSection
+    from fusionfactory.scale.shards import Shards
     from fusionfactory.scorers import Scorer
     from fusionfactory.scoring import Answers, Marked
 
@@ -36,7 +37,7 @@ def mark_on_ray(answers: Answers, settings: ScaleSection, place: str) -> Generat
 
     Workers make their scorers themselves, and run code in the sandbox of their node; where only
     some nodes have one, the work is put on those. A batch whose worker died is scored again, and
-    comes once all the same.
+    comes once all the same; one that ends every worker is given up after a few times.
 
     Args:
         answers: All of them are laid out first.
@@ -48,18 +49,18 @@ def mark_on_ray(answers: Answers, settings: ScaleSection, place: str) -> Generat
 
     Raises:
         ConfigError: The shards cannot be written.
-        ClusterError: Ray has given the work up.
+        ClusterError: A scorer or Ray met what nobody foresaw, or a batch ended every worker.
         FusionFactoryError: What a scorer raised; what was scored before has been given.
     """
-    needs = _Needs()
+    needs = _Needs(settings.shard_rows)
     with laid_out(needs.seen(answers), _answer_schema(), place, settings.shard_rows) as shards:
         if not shards.rows:
             return
         nodes = sandbox_nodes() if needs.sandbox else []
         unrun: list[str] = []
         arguments = {"files": shards.files, "threads": _THREADS}
-        options: dict[str, Any] = {"threads": _THREADS, "nodes": nodes}
-        for batch in mapped(shards.parts(), ScoringWorker, arguments, settings, **options):
+        options: dict[str, Any] = {"doing": "scoring", "threads": _THREADS, "nodes": nodes}
+        for batch in mapped(needs.named(shards), ScoringWorker, arguments, settings, **options):
             rows = batch.to_pylist()
             yield [
                 ((row["query_id"], row["arm"], row["sample"]), Score(*(row[n] for n in _SCORE)))
@@ -77,20 +78,32 @@ def mark_on_ray(answers: Answers, settings: ScaleSection, place: str) -> Generat
 
 
 class _Needs:
-    """What the answers that pass by need of a node."""
+    """What the answers that pass by need of a node, and what an error calls their shards."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows_each: int) -> None:
         self.sandbox = False
+        self._rows_each = rows_each
+        self._firsts: list[str] = []
 
     def seen(self, answers: Answers) -> Iterator[dict[str, Any]]:
         """The answers as rows of shards."""
-        for scorer, query, outcome in answers:
+        for number, (scorer, query, outcome) in enumerate(answers):
             self.sandbox |= isinstance(scorer, Code)
+            if number % self._rows_each == 0:
+                self._firsts.append(_answer(query.id, outcome.arm, outcome.sample))
             yield {f"query_{name}": value for name, value in asdict(query).items()} | {
                 "arm": outcome.arm,
                 "sample": outcome.sample,
                 "response": outcome.response or "",
             }
+
+    def named(self, shards: Shards) -> dict[str, pa.Table]:
+        """Parts for `mapped`, each by its answers."""
+        parts = shards.parts("answers").items()
+        return {
+            f"{name}, from {first} on": part
+            for (name, part), first in zip(parts, self._firsts, strict=True)
+        }
 
 
 class ScoringWorker:
@@ -119,13 +132,17 @@ class ScoringWorker:
         query = Query(**{name: row[f"query_{name}"] for name in _QUERY})
         try:
             return key | asdict(self._scorer(str(query.metric)).score(query, row["response"]))
-        except FusionFactoryError as error:
-            return key | {"problem": told(error)}
+        except Exception as error:  # noqa: BLE001  here it is known which answer it was
+            return key | {"problem": told(error, f"scoring {_answer(**key)}")}
 
     def _scorer(self, metric: str) -> Scorer:
         if metric not in self._scorers:
             self._scorers[metric] = make_scorer(metric)
         return self._scorers[metric]
+
+
+def _answer(query_id: str, arm: str, sample: int) -> str:
+    return f"that of {arm!r} to {query_id!r}" + (f" (sample {sample})" if sample else "")
 
 
 def _answer_schema() -> pa.Schema:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionfactory.errors import ConfigError
+from fusionfactory.scale.leftovers import owned_folder, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,17 +31,29 @@ class Shards:
         files: The fsspec file system that they are on.
         paths: Theirs, in the order of the rows.
         rows: Of all of them.
+        rows_each: Of every file but the last, which may have fewer.
     """
 
     files: Any
     paths: tuple[str, ...]
     rows: int
+    rows_each: int
 
-    def parts(self) -> list[pa.Table]:
-        """A table per file that names it, for `pool.mapped`; `read_shards` reads it there."""
+    def parts(self, of: str) -> dict[str, pa.Table]:
+        """A table per file that names it, for `pool.mapped`; `read_shards` reads it there.
+
+        Args:
+            of: What the rows are, such as `answers`: parts are called by that and by their rows.
+        """
         import pyarrow as pa
 
-        return [pa.table({"shard": [path]}) for path in self.paths]
+        starts = range(0, self.rows, self.rows_each)
+        return {
+            f"{of} {start + 1:,} to {min(start + self.rows_each, self.rows):,}": pa.table(
+                {"shard": [path]}
+            )
+            for start, path in zip(starts, self.paths, strict=True)
+        }
 
 
 def read_shards(files: Any, named: pa.Table) -> pa.Table:  # noqa: ANN401  fsspec is untyped
@@ -92,6 +104,8 @@ def laid_out(
 ) -> Iterator[Shards]:
     """Writes rows to a folder of their own and takes it away at the end.
 
+    Folders that killed runs have left there go, too; see `sweep`.
+
     Args:
         rows: Each with a value, or None, for every column; read shard by shard.
         schema: The columns.
@@ -101,19 +115,14 @@ def laid_out(
     Raises:
         ConfigError: The place cannot be written to, or its URL is of a kind that fsspec lacks.
     """
-    import fsspec
-
-    name = f"fusionfactory-shards-{uuid.uuid4().hex}"
-    try:
-        files, folder = fsspec.core.url_to_fs(f"{place.rstrip('/')}/{name}")
-        files.makedirs(folder)
-    except (OSError, ValueError, ImportError) as error:
-        msg = f"{place!r} cannot be written to: {error}"
-        raise ConfigError(msg, field="scale.shards") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            sweep(place)
+            files, folder = stack.enter_context(owned_folder(place))
+        except (OSError, ValueError, ImportError) as error:
+            msg = f"{place!r} cannot be written to: {error}"
+            raise ConfigError(msg, field="scale.shards") from None
         yield _written(iter(rows), schema, files, folder, rows_each)
-    finally:
-        files.rm(folder, recursive=True)
 
 
 def _written(
@@ -134,4 +143,4 @@ def _written(
             pq.write_table(pa.Table.from_pylist(part, schema=schema), file)
         paths.append(path)
         count += len(part)
-    return Shards(files, tuple(paths), count)
+    return Shards(files, tuple(paths), count, rows_each)
