@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from dataclasses import asdict
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,7 @@ from fusionfactory.config import ScaleSection
 from fusionfactory.errors import ClusterError, FusionFactoryError, TableError
 from fusionfactory.scale import tally
 from fusionfactory.scale.evaluation import trials_on_ray
+from fusionfactory.scale.hand import result, sent
 from fusionfactory.scale.losses import as_ours, losses_told
 from fusionfactory.scale.pool import mapped
 from fusionfactory.scale.scoring import ScoringWorker, mark_on_ray
@@ -111,6 +113,31 @@ def test_a_part_that_ends_every_process_is_given_up(
     said = f"weighing part {part} ended the process that did it {tries} times "
     with pytest.raises(ClusterError, match=said + r"\(" + "; ".join([r".+, process \d+"] * tries)):
         list(met(die, at_first=at_first, parts=part + 1))
+
+
+def test_a_node_without_the_package_says_so(
+    ray_cluster: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import pyarrow as pa
+    import ray
+
+    class Only:
+        pass
+
+    module = ModuleType("only_here")
+    monkeypatch.setitem(sys.modules, "only_here", module)
+    monkeypatch.setattr(module, "Only", Only, raising=False)
+    Only.__module__, Only.__qualname__ = "only_here", "Only"
+    reference = ray.put(Only())
+    hand = sent(Only)
+
+    def asked() -> pa.Table:
+        return hand(reference)(pa.table({"n": [1]}))
+
+    said = r"the node .+ cannot take part: .*No module named 'only_here'; every node needs"
+    with pytest.raises(ClusterError, match=said):
+        result(ray.get(ray.remote(asked).remote()))
 
 
 def test_a_trial_that_ends_every_process_is_given_up(

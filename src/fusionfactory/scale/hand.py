@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from fusionfactory.scale.tally import Tries
 
-__all__ = ["NAME", "Hand", "hand_of", "result"]
+__all__ = ["NAME", "Hand", "result", "sent"]
 
 NAME = "part's name"
 """The column of a part that says what it is: no worker sees it."""
@@ -59,9 +59,39 @@ class Hand:
         return worker(**arguments)
 
 
-def hand_of(worker: type) -> type[Hand]:
-    """The class of hands for a worker, by whose name Ray shows its processes."""
-    return type(worker.__name__, (Hand,), {})
+def sent(worker: type) -> type:
+    """A class by whose name Ray shows the processes of a worker: it has a reference to a `Hand`.
+
+    It needs nothing of this package before it is given a part. So a node where that is missing or
+    another one says so, and Ray does not tell of it itself, with tracebacks on standard output.
+    """
+
+    class Sent:  # in a function, so that Ray sends it whole
+        def __init__(self, reference: Any) -> None:  # noqa: ANN401  Ray is optional
+            self._reference = reference
+            self._hand: Any = None
+
+        def __call__(self, part: pa.Table) -> pa.Table:
+            import json
+            import socket
+
+            import pyarrow as pa
+            import ray
+
+            try:
+                self._hand = self._hand or ray.get(self._reference)
+            except Exception as error:  # noqa: BLE001  whatever it is, the verb is to tell it
+                lines = str(error).splitlines() or [type(error).__name__]
+                message = (
+                    f"the node {socket.gethostname()} cannot take part: {lines[0]}; every node "
+                    "needs this version of the package, with the same extras and plugins"
+                )
+                told = {"class": "ClusterError", "message": message, "fields": {}}
+                return pa.table({_FAULT: [json.dumps(told | {"traceback": None})]})
+            return self._hand(part)
+
+    Sent.__name__ = Sent.__qualname__ = worker.__name__
+    return Sent
 
 
 def result(batch: pa.Table) -> pa.Table:

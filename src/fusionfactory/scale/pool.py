@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from fusionfactory.scale.cluster import worker_count
-from fusionfactory.scale.hand import NAME, hand_of, result
+from fusionfactory.scale.hand import NAME, Hand, result, sent
 from fusionfactory.scale.losses import losses_told
 from fusionfactory.scale.tally import Tries
 
@@ -73,9 +73,10 @@ def mapped(
     with losses_told(doing):
         # Read with the first part, and not as the actor starts, for that would be tried for ever.
         brought = ray.put((worker, arguments))
+        hand = ray.put(Hand(brought, doing, Tries() if counted else None))
         done = ray.data.from_arrow(named).map_batches(
-            hand_of(worker),
-            fn_constructor_args=(brought, doing, Tries() if counted else None),
+            sent(worker),
+            fn_constructor_args=(hand,),
             batch_format="pyarrow",
             batch_size=None,
             compute=ActorPoolStrategy(size=workers),
