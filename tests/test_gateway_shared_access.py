@@ -390,14 +390,8 @@ def test_what_was_granted_to_a_request_that_left_is_given_back(hosts: Hosts) -> 
     second.ask(token, worker=1)
 
 
-@pytest.mark.parametrize("failing", ["_take", "_hear"])
-def test_what_ended_is_told_though_the_store_was_lost_for_a_moment(
-    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, failing: str
-) -> None:
-    def lost(*_: object) -> None:
-        msg = "the store is away"
-        raise StoreError(msg)
-
+def held_by_one(hosts: Hosts) -> tuple[str, Host, Host]:
+    """A key, the host that has three requests under way for all of its budget, and another one."""
     token = hosts.add(usd_per_day=1.0)
     first, second, _ = hosts.all
     first.ask(token)
@@ -407,6 +401,18 @@ def test_what_ended_is_told_though_the_store_was_lost_for_a_moment(
     later(first)
     second.sharing.exchange()
     assert refusal(second, token).code == "budget_held"
+    return token, first, second
+
+
+@pytest.mark.parametrize("failing", ["_take", "_hear"])
+def test_what_ended_is_told_though_the_store_was_lost_for_a_moment(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def lost(*_: object) -> None:
+        msg = "the store is away"
+        raise StoreError(msg)
+
+    token, first, second = held_by_one(hosts)
     for _ in range(3):
         first.settle(0.01)
     with monkeypatch.context() as broken:
@@ -418,15 +424,7 @@ def test_what_ended_is_told_though_the_store_was_lost_for_a_moment(
 
 
 def test_what_ends_at_no_cost_is_told(hosts: Hosts) -> None:
-    token = hosts.add(usd_per_day=1.0)
-    first, second, _ = hosts.all
-    first.ask(token)
-    first.settle(0.3)
-    for _ in range(3):
-        first.ask(token)
-    later(first)
-    second.sharing.exchange()
-    assert refusal(second, token).code == "budget_held"
+    token, first, second = held_by_one(hosts)
     for _ in range(3):
         first.under_way.pop().settle(None, 0.0)
     later(first)
