@@ -230,6 +230,16 @@ def test_a_day_and_a_month_begin_with_what_a_request_cost_before(
     assert workers.refusal().code == "budget_held"
 
 
+def test_a_free_request_does_not_end_the_average_of_last_month(tmp_path: Path) -> None:
+    workers = Workers(tmp_path, usd_per_day=1.0)
+    workers.spend(0, 0.5)
+    workers.now += 40 * DAY_S
+    workers.spend(0, 0.0)
+    workers.admit()
+    workers.admit()
+    assert workers.refusal().code == "budget_held"
+
+
 def test_what_costs_nothing_does_not_lower_the_average(tmp_path: Path) -> None:
     workers = Workers(tmp_path, usd_per_day=1.0)
     workers.spend(0, 0.25)

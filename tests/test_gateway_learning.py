@@ -191,14 +191,29 @@ def test_a_saved_router_is_taken_in_and_promoted(
     save_router(make_router("cheapest").fit(table.rows(np.arange(FIRST))), Path("saved"))
     before = versions.current
     assert run("promote", "--add", "saved", "--json", "promote.json") == 1
-    assert "not promoted" in capsys.readouterr().out
+    said = capsys.readouterr().out
     added = versions.list()[-1]
+    assert f"added as {added.id}" in said
+    assert "not promoted" in said
+    assert told("promote.json")["added"] == added.id
     assert (added.router, added.facts["from"]) == ("cheapest", "saved")
     assert versions.current == before
     assert run("promote", added.id, "--force") == 0
     assert versions.current == added.id
     assert run("promote", "--add", "saved", "--force") == 0
     assert versions.current == versions.list()[-1].id != added.id
+
+
+def test_a_saved_router_that_cannot_be_judged_is_not_taken_in(
+    gateway: Path, table: OutcomeTable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_router(make_router("cheapest").fit(table.rows(np.arange(FIRST))), Path("saved"))
+    settings = Path("fusionfactory.toml")
+    settings.write_text(settings.read_text().replace("store =", "# store ="))
+    before = Versions("gateway").stamp()
+    assert run("promote", "--add", "saved") == 2
+    assert "give --store, or promote with --force" in capsys.readouterr().err
+    assert Versions("gateway").stamp() == before
 
 
 def test_a_saved_router_of_other_arms_is_not_taken_in(

@@ -19,7 +19,7 @@ from fusionfactory.config import ScaleSection
 from fusionfactory.errors import ClusterError, FusionFactoryError, TableError
 from fusionfactory.scale import tally
 from fusionfactory.scale.evaluation import trials_on_ray
-from fusionfactory.scale.hand import result, sent
+from fusionfactory.scale.hand import NAME, Hand, result, sent
 from fusionfactory.scale.losses import as_ours, losses_told
 from fusionfactory.scale.pool import mapped
 from fusionfactory.scale.scoring import ScoringWorker, mark_on_ray
@@ -205,7 +205,9 @@ def test_the_shard_of_calls_is_named_and_what_was_answered_is_kept(
         meter.latency_s = 0.05
         config = settings_for(meter, tmp_path, concurrency=1)
         calls = calls_for(config, [f"question {i}" for i in range(30)])
-        said = rf"making calls \d+ to \d+ failed {PLACE}: FileNotFoundError: .*what was written is"
+        said = (
+            rf"making calls \d+ to \d+ failed {PLACE}: FileNotFoundError: .*from what was written"
+        )
         with pytest.raises(ClusterError, match=said):
             collect_by("ray", config, store, calls, progress=lambda _: lose_shards(tmp_path))
         assert 0 < store.count() < 60
@@ -246,6 +248,15 @@ def test_what_ray_raises_is_told_without_its_traceback(log: pytest.LogCaptureFix
     assert str(ours(init)).startswith("lifting failed: a worker cannot start: E: no; every node")
     died = str(ours(of_ray.ActorDiedError()))
     assert died.startswith("lifting failed: the cluster lost work for good (ActorDiedError: The a")
+
+
+def test_a_worker_that_exits_is_told_of() -> None:
+    import pyarrow as pa
+
+    hand = Hand(None, "weighing", None)
+    hand._worker = lambda _: sys.exit(3)
+    with pytest.raises(ClusterError, match=f"weighing part 1 failed {PLACE}: SystemExit: 3; that"):
+        result(hand(pa.table({"n": [1], NAME: ["part 1"]})))
 
 
 def test_errors_of_ours_stay_what_they_are() -> None:

@@ -29,4 +29,4 @@ def show_log(level: str | None) -> None:
         raise ConfigError(msg, field=LOG)
     logger = logging.getLogger(_SHOWN)
     logger.setLevel(number)
-    logger.addHandler(logging.StreamHandler())
+    logger.handlers[:] = [logging.StreamHandler()]

@@ -82,7 +82,9 @@ def command(
         after: str | None = versions.rollback()
     else:
         if saved is not None:
-            version = _added(versions, saved, config, network=allow_endpoint)
+            judged = before is not None and not force
+            version = _added(versions, saved, config, where, store,
+                             judged=judged, network=allow_endpoint)  # fmt: skip
         chosen = versions.find(version) if version else _newest(versions)
         if not force and before and chosen.id != before:
             trade_off = Policy.parse(policy or config.serve.routing.auto)
@@ -95,6 +97,7 @@ def command(
     objections = told.comparison.objections if told else ()
     if json_path:
         facts: dict[str, Any] = {"before": before, "current": after, "objections": objections}
+        facts |= {"added": version} if saved is not None else {}
         write_json(facts | {"estimate": told and told.to_json()}, json_path)
     for objection in objections:
         where.print(f"[yellow]not promoted: {objection}[/]")
@@ -105,11 +108,24 @@ def command(
     return None
 
 
-def _added(versions: Versions, saved: Path, config: Config, *, network: bool) -> str:
+def _added(
+    versions: Versions,
+    saved: Path,
+    config: Config,
+    where: Console,
+    store: str | None,
+    *,
+    judged: bool,
+    network: bool,
+) -> str:
     from fusionfactory.gateway.learning.saved import saved_router
 
+    if judged:
+        _log_of(store)
     router = saved_router(saved, choices_of(config), network=network)
-    return versions.add(router, {"from": str(saved)})
+    added = versions.add(router, {"from": str(saved)})
+    where.print(f"added as {added}")
+    return added
 
 
 def _newest(versions: Versions) -> Version:
@@ -139,16 +155,20 @@ def _estimated(
     from fusionfactory.gateway.log.traffic import Traffic
     from fusionfactory.store import Store
 
-    if store is None:
-        msg = "the gateway's log is needed to judge by: give --store, or promote with --force"
-        raise ConfigError(msg, field="store")
-    with Store(store) as opened:
+    with Store(_log_of(store)) as opened:
         logged = Traffic(opened).logged(since)
     candidate, incumbent = (
         Rated(versions.load(one.id, network=network), one.at)
         for one in (chosen, versions.find(current))
     )
     return watch(logged, candidate, incumbent, policy, asked=asked)
+
+
+def _log_of(store: str | None) -> str:
+    if store is None:
+        msg = "the gateway's log is needed to judge by: give --store, or promote with --force"
+        raise ConfigError(msg, field="store")
+    return store
 
 
 def _print_moves(where: Console, told: Watched) -> None:

@@ -163,7 +163,7 @@ def _encoded(
     try:
         with tries.counted(piece, what):
             return heat.encoded(encoder)
-    except Exception as error:  # noqa: BLE001  whatever it is, the verb is to tell it
+    except (Exception, SystemExit) as error:  # noqa: BLE001  whatever, the verb is to tell it
         return told(error, what)
 
 
@@ -182,5 +182,5 @@ def _tried(
     try:
         with tries.counted(piece, what):
             return try_router(heat, spec, encoded)
-    except Exception as error:  # noqa: BLE001  whatever it is, the verb is to tell it
+    except (Exception, SystemExit) as error:  # noqa: BLE001  whatever, the verb is to tell it
         return told(error, what)

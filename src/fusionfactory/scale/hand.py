@@ -48,7 +48,7 @@ class Hand:
             with nullcontext() if self._tries is None else self._tries.counted(name, what):
                 self._worker = self._worker or self._made()
                 done: pa.Table = self._worker(part.drop_columns([NAME]))
-        except Exception as error:  # noqa: BLE001  whatever it is, the verb is to tell it
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever, the verb is to tell it
             return pa.table({_FAULT: [told(error, what)]})
         return done
 

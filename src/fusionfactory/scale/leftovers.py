@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionfactory.cachedir import cache_dir
+from fusionfactory.large.places import without_login
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 __all__ = ["owned_folder", "sweep"]
 
@@ -44,53 +45,57 @@ def owned_folder(place: str) -> Iterator[tuple[Any, str]]:
     """
     import fsspec
 
-    url = f"{place.rstrip('/')}/{_PREFIX}{uuid.uuid4().hex}"
+    separator = "" if place.endswith("/") else "/"
+    url = f"{place}{separator}{_PREFIX}{uuid.uuid4().hex}"
     files, folder = fsspec.core.url_to_fs(url)
     files.makedirs(folder)
     near = _on_disk(files)
-    path = Path(folder) / _OWNER if near else _far_locks() / f"{Path(folder).name}.lock"
-    try:
-        with ExitStack() as held:
-            # Without a cache folder there is no lock for a bucket, and work goes on.
-            with nullcontext() if near else suppress(OSError):
-                held.enter_context(_held(path, url))
-            yield files, folder
-    finally:
+    with ExitStack() as left:
         # After the lock is let go: where disks are shared, a file that is open stays in its folder.
-        _remove(files, folder)
-        path.unlink(missing_ok=True)
+        left.callback(_remove, files, folder)
+        # Without a cache folder there is no lock for a bucket, and work goes on.
+        with nullcontext() if near else suppress(OSError):
+            path = Path(folder) / _OWNER if near else _far_locks() / f"{Path(folder).name}.lock"
+            left.callback(_unlink, path)
+            left.enter_context(_held(path, url))
+        yield files, folder
 
 
 def sweep(place: str) -> None:
     """Removes folders whose owner was on this machine and is gone; where that fails, they stay.
 
     Args:
-        place: Where folders of `owned_folder` may be; those in buckets are known wherever they are.
+        place: Where folders of `owned_folder` may be; if it is in a bucket, those in other buckets
+            are known, too.
     """
     import fsspec
 
-    found: Iterable[Path] = _far_locks().glob(f"{_PREFIX}*.lock")
-    for path in found:
-        url = _abandoned(path)
-        if url is not None and url.endswith(f"/{path.stem}"):
-            _swept(url)
-            path.unlink(missing_ok=True)
     files, folder = fsspec.core.url_to_fs(place)
-    if _on_disk(files):
-        for path in Path(folder).glob(f"{_PREFIX}*/{_OWNER}"):
-            if _abandoned(path) is not None:
-                _swept(str(path.parent))
+    near = _on_disk(files)
+    try:
+        found = Path(folder).glob(f"{_PREFIX}*/{_OWNER}") if near else _far_locks().glob("*.lock")
+        locks = list(found)
+    except OSError:  # who may not look there has left nothing there
+        return
+    for lock in locks:
+        url = _abandoned(lock)
+        if url is not None and near:
+            _swept(str(lock.parent))
+        elif url is not None and url.endswith(f"/{lock.stem}") and _swept(url):
+            _unlink(lock)
 
 
-def _swept(url: str) -> None:
+def _swept(url: str) -> bool:
     import fsspec
 
+    shown = without_login(url)
     try:
         _remove(*fsspec.core.url_to_fs(url))
     except Exception as error:  # noqa: BLE001  a bucket's client raises anything; it is not this run
-        _log.debug("%s cannot be removed", url, exc_info=error)
-    else:
-        _log.info("%s is removed: the run that it was of is gone", url)
+        _log.debug("%s cannot be removed: %s", shown, type(error).__name__)
+        return False
+    _log.info("%s is removed: the run that it was of is gone", shown)
+    return True
 
 
 @contextmanager
@@ -117,7 +122,7 @@ def _abandoned(path: Path) -> str | None:
             if not same_boot and owner["machine"] != here["machine"]:
                 return None
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return str(owner["folder"])
 
@@ -138,6 +143,11 @@ def _remove(files: Any, folder: str) -> None:  # noqa: ANN401  fsspec is untyped
         files.rm(folder, recursive=True)
 
 
+def _unlink(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
 def _on_disk(files: Any) -> bool:  # noqa: ANN401  fsspec is untyped
     from fsspec.implementations.local import LocalFileSystem
 
@@ -145,5 +155,12 @@ def _on_disk(files: Any) -> bool:  # noqa: ANN401  fsspec is untyped
 
 
 def _far_locks() -> Path:
-    """The folder of the locks of folders that are on no disk."""
-    return cache_dir() / "shards"
+    """The folder of the locks of folders that are on no disk.
+
+    Raises:
+        OSError: This user has no home, and no cache folder is named.
+    """
+    try:
+        return cache_dir() / "shards"
+    except RuntimeError as error:
+        raise FileNotFoundError(str(error)) from None

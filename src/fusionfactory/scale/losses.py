@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
 __all__ = ["KEPT", "as_ours", "losses_told", "this_process"]
 
-KEPT = "what was written is kept: start the verb again"
+KEPT = "start the verb again: it goes on from what was written, if anything was"
 _LONGEST_TEXT = 500
 _BY_NODE = "every node needs this version of the package, with the same extras and plugins"
-_ADVICE: tuple[tuple[type[Exception], str], ...] = (
+_ADVICE: tuple[tuple[type[BaseException], str], ...] = (
     (ImportError, _BY_NODE),
     (MemoryError, f"fewer `[scale] workers` leave more memory to each; {KEPT}"),
     (OSError, f"see to the disk, the network and the rights there; {KEPT}"),
-    (Exception, f"that is a bug, or a node is broken; {KEPT}, and report it if it happens again"),
+    (
+        BaseException,
+        f"that is a bug, or a node is broken; {KEPT}, and report it if it happens again",
+    ),
 )
 _WHERE = "`FUSIONFACTORY_LOG=debug` shows the traceback"
 _log = logging.getLogger(__name__)

@@ -40,7 +40,7 @@ def sandbox_nodes() -> list[str]:
                 missing[node] = ray.get(answer)
     having = [node for node, reason in missing.items() if reason is None]
     if not having:
-        raise SandboxError(next(filter(None, missing.values())))
+        raise SandboxError(next(filter(None, missing.values()), "no node of the cluster answers"))
     return having if len(having) < len(missing) else []
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionfactory.errors import ConfigError
+from fusionfactory.large.places import without_login
 from fusionfactory.scale.leftovers import owned_folder, sweep
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def laid_out(
             sweep(place)
             files, folder = stack.enter_context(owned_folder(place))
         except (OSError, ValueError, ImportError) as error:
-            msg = f"{place!r} cannot be written to: {error}"
+            msg = f"{without_login(place)!r} cannot be written to: {error}"
             raise ConfigError(msg, field="scale.shards") from None
         yield _written(iter(rows), schema, files, folder, rows_each)
 

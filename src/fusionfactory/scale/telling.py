@@ -15,7 +15,7 @@ __all__ = ["raised", "told"]
 _log = logging.getLogger(__name__)
 
 
-def told(error: Exception, what: str = "work") -> str:
+def told(error: BaseException, what: str = "work") -> str:
     """Class, message and fields of an error as JSON.
 
     Args:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BUCKETS", "TEST_CELLS", "Held", "buckets"]
 
-TEST_CELLS = 8_000_000
+TEST_CELLS = 4_000_000
 """Cells in memory to test on, all seeds and kinds of quality together."""
 
 BUCKETS = 10_000

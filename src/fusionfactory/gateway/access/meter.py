@@ -197,13 +197,18 @@ class Meter:
     def charge(self, now: float, usd: float | None) -> None:
         """Adds the cost of a request; None where it is unknown."""
         mine = self._mine
+        if usd == 0.0:
+            return
+        if usd is None and mine[MONTH.start] != periods(now)[1]:
+            # With the first entry of a month, the average of the one before it is forgotten.
+            usd = self.spending(now)[1].request_usd or None
         for rows, period in zip((_DAY, MONTH), periods(now), strict=True):
             at = rows.start
             if mine[at] != period:
                 mine[rows] = period, 0.0, 0.0, 0.0
             if usd is None:
                 mine[at + 3] += 1.0
-            elif usd:
+            else:
                 mine[at + 1] += usd
                 mine[at + 2] += 1.0
 

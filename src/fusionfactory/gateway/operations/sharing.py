@@ -164,9 +164,9 @@ class Sharing:
         used = np.flatnonzero(mine.any(axis=1)).tolist()
         changed = self._usage.tell({number: mine[number] for number in used})
         under_way = self._meters.under_way(count)
-        ended = np.flatnonzero(under_way[: len(self._under_way)] != self._under_way[:count])
+        moved = np.flatnonzero(under_way[: len(self._under_way)] != self._under_way[:count])
         self._under_way = under_way
-        return [*changed, *ended.tolist()]
+        return [*changed, *moved.tolist()]
 
     def _hear(self, now: float) -> Iterable[int]:
         heard = self._usage.hear()

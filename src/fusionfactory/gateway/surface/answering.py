@@ -292,15 +292,16 @@ class _Answering:
             return
         self._is_over = True
         record = self._record
-        if self._answer is not None:
-            await self._answer.close()
-            self._tally.fill(record, self._answer.target, self._answer.attempt)
+        try:
+            if self._answer is not None:
+                await self._answer.close()
+                self._tally.fill(record, self._answer.target, self._answer.attempt)
+        finally:
+            if record.plan is None:
+                # A plan's calls were charged one by one.
+                self._admission.settle(*spent(record, answered=self._answer is not None))
         record.latency_s = self._exchange.elapsed_s
         if record.first_byte_s is None and record.error is None:
             record.first_byte_s = record.latency_s
-        if record.plan is None:
-            # A plan's calls were charged one by one.
-            used, paid = spent(record, answered=self._answer is not None)
-            self._admission.settle(used, paid)
         self._gateway.metrics.observe(record)
         await self._gateway.journal.write(record)
