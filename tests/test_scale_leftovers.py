@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytest.importorskip("fsspec")
+pytest.importorskip("pyarrow")
 
 _OWNER = """
 import sys
