@@ -280,3 +280,28 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
     letters, taken = map(int, done.stdout.split())
     assert letters > 300 * 10**6
     assert taken < letters / 2
+
+
+def test_a_sample_holds_its_own_texts_alone(tmp_path: Path) -> None:
+    """Not those of the parts that it was drawn from, which have 30 MB."""
+    frame = outcomes(3_000, seed=1)
+    frame = frame.with_columns(query=pl.col("query") + pl.lit("x" * 10_000))
+    folder = gathered(cut(frame, tmp_path / "many", 4), tmp_path / "gathered").view.folder
+    code = (
+        "import gc, re, sys\n"
+        "from pathlib import Path\n"
+        "from fusionfactory.large import LargeTable\n"
+        "def held():\n"
+        "    gc.collect()\n"
+        "    told = Path('/proc/self/status').read_text()\n"
+        "    return int(re.search(r'RssAnon:\\s+(\\d+) kB', told)[1]) * 1024\n"
+        "large = LargeTable.open(sys.argv[1])\n"
+        "first = large.sample(10)\n"
+        "before = held()\n"
+        "others = [large.sample(100, seed=seed) for seed in range(1, 4)]\n"
+        "print(held() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 25 * 10**6

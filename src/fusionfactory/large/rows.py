@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fusionfactory.table import OutcomeTable
     from fusionfactory.types import IntArray
 
-__all__ = ["concat", "fingerprint", "rechunk"]
+__all__ = ["concat", "fingerprint", "rechunk", "with_own_texts"]
 
 _DIGESTED_QUERIES = 8_192
 _DIGESTED_LETTERS = 2**28
@@ -39,6 +39,14 @@ def concat(tables: Sequence[OutcomeTable]) -> OutcomeTable:
         responses=np.concatenate(texts) if texts else None,
         **cells,
     )
+
+
+def with_own_texts(table: OutcomeTable) -> OutcomeTable:
+    """The same table, its queries' texts copied.
+
+    Polars filters by reference: the texts of a few queries would keep those of all in memory.
+    """
+    return replace(table, queries=table.queries.with_columns(pl.col(pl.String) + ""))
 
 
 def rechunk(blocks: Iterable[OutcomeTable], queries: int, letters: int) -> Iterator[OutcomeTable]:

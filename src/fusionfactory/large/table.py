@@ -12,7 +12,7 @@ import numpy as np
 from fusionfactory.errors import TableError
 from fusionfactory.large.gathering import gather, gathered_folder
 from fusionfactory.large.manifest import Manifest
-from fusionfactory.large.rows import concat, fingerprint
+from fusionfactory.large.rows import concat, fingerprint, with_own_texts
 from fusionfactory.large.sides import three_sides, tickets
 from fusionfactory.large.view import View
 from fusionfactory.long_form import CELLS
@@ -223,7 +223,7 @@ class LargeTable:
         for part in self.view.parts(columns, responses=False):
             chosen = tickets(part.queries, seed) <= last
             if chosen.any():
-                tables.extend(self.view.tables(part.keep(chosen)))
+                tables.extend(map(with_own_texts, self.view.tables(part.keep(chosen))))
         return concat(tables)
 
     # Views
